@@ -1,0 +1,1 @@
+"""Parameters, the service table, profiles, generations and rendering."""

@@ -1,0 +1,1 @@
+"""Typed messages between daemons, and one small client module a service."""

@@ -1,0 +1,1 @@
+"""The whole pact between the master and its daemons: plugin, skeleton, sandbox."""

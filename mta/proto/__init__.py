@@ -1,0 +1,1 @@
+"""Bytes <-> meaning, sans-IO: no IO, clock, log or configuration."""

@@ -1,0 +1,1 @@
+"""SMTP (RFC 5321) as two state machines without IO."""

@@ -1,0 +1,52 @@
+"""One outcome type across every border: reply code, enhanced code, text for the peer.
+
+A `Status` is what a peer may see. A `MailError` carries one through the code, together with the
+reason that only the log may see. Whatever is not understood is temporary (4xx): a wrong guess
+costs a retry, never a message.
+"""
+
+from typing import Annotated, NoReturn
+
+from msgspec import Meta, Struct
+
+__all__ = ["MailError", "Status", "permanent", "temporary"]
+
+
+class Status(Struct, frozen=True, array_like=True):
+    """An SMTP reply (RFC 5321, 4.2) with its enhanced status code (RFC 3463)."""
+
+    code: Annotated[int, Meta(ge=200, le=599)]
+    enhanced: Annotated[str, Meta(max_length=16, pattern=r"\A[245]\.\d{1,3}\.\d{1,3}\Z")]
+    text: Annotated[str, Meta(max_length=512)]
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same attempt may succeed later."""
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the same attempt will fail again."""
+        return self.code >= 500
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}"
+
+
+class MailError(Exception):
+    """A failure that has an SMTP meaning; `reason` is for the log alone."""
+
+    def __init__(self, status: Status, reason: str = "") -> None:
+        super().__init__(f"{status}: {reason}" if reason else str(status))
+        self.status = status
+        self.reason = reason
+
+
+def temporary(enhanced: str, text: str, reason: str = "", code: int = 451) -> NoReturn:
+    """Raise a `MailError` that asks the peer to try again."""
+    raise MailError(Status(code, enhanced, text), reason)
+
+
+def permanent(enhanced: str, text: str, reason: str = "", code: int = 550) -> NoReturn:
+    """Raise a `MailError` that tells the peer not to try again."""
+    raise MailError(Status(code, enhanced, text), reason)

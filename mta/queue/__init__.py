@@ -1,0 +1,1 @@
+"""Queue files: their form, their commit, and the directories that hold them."""
