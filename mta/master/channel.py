@@ -118,7 +118,7 @@ def decode(data: bytes) -> Packet:
     return packet
 
 
-def _well_typed(packet: Packet) -> bool:
+def _well_typed(packet: object) -> bool:
     match packet:
         case Checkin(int(), str(), str(), tuple() as listeners, bool()):
             return all(isinstance(name, str) for name in listeners)
