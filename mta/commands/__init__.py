@@ -1,1 +1,1 @@
-"""The `mta` command."""
+"""The `mta` command: one module for each subcommand."""

@@ -21,17 +21,35 @@ def _duration(text: str, least: float = 0.0, most: float = 366 * 86400.0) -> Met
 
 Duration = float
 Octets = int
-Domain = Annotated[str, Meta(max_length=253, pattern=r"\A[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")]
+Domain = Annotated[
+    str,
+    Meta(
+        title="a domain name in lower case",
+        max_length=253,
+        pattern=r"\A(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z",
+    ),
+]
 
 
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
-        str, Meta(pattern=r"\A/", description="The queue hierarchy; every daemon lives in it.")
+        str,
+        Meta(
+            title="an absolute path",
+            pattern=r"\A/",
+            description="The queue hierarchy; every daemon lives in it.",
+        ),
     ]
     log_file: Annotated[
-        str, Meta(pattern=r"\A/", description="The mail log, JSON lines; written by the log row.")
+        str,
+        Meta(
+            title="an absolute path",
+            pattern=r"\A/",
+            description="The mail log, JSON lines; written by the log row. The master's own log "
+            "and what crashing daemons say lie beside it.",
+        ),
     ]
     myhostname: Annotated[
         Domain, Meta(description="The host's name in the greeting and in Received fields.")
@@ -42,6 +60,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_transport: Annotated[
         str,
         Meta(
+            title="the name of a row, or nothing",
             max_length=32,
             pattern=r"\A([a-z][a-z0-9_-]*)?\Z",
             description="The row that carries mail for other domains; empty: none is accepted.",
@@ -53,13 +72,18 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     virtual_transport: Annotated[
         str,
         Meta(
+            title="the name of a row",
             pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z",
             description="The row that delivers mail for virtual_mailbox_domains.",
         ),
     ] = "virtual"
     virtual_mailbox_base: Annotated[
         str,
-        Meta(pattern=r"\A(/.*)?\Z", description="Mailboxes lie at BASE/DOMAIN/USER/ (Maildir)."),
+        Meta(
+            title="an absolute path",
+            pattern=r"\A(/.*)?\Z",
+            description="Mailboxes lie at BASE/DOMAIN/USER/ (Maildir).",
+        ),
     ] = ""
     message_size_limit: Annotated[
         Octets, Meta(ge=1024, le=2**40, description="The largest message accepted, in octets.")
@@ -101,7 +125,12 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20
     smtpd_banner: Annotated[
         str,
-        Meta(max_length=400, pattern=r"\A[\x20-\x7e]*\Z", description="The greeting's text."),
+        Meta(
+            title="printable ASCII text of at most 400 characters",
+            max_length=400,
+            pattern=r"\A[\x20-\x7e]*\Z",
+            description="The greeting's text.",
+        ),
     ] = "$myhostname ESMTP Posthouse"
     minimal_backoff_time: Annotated[
         Duration, _duration("The least time between two attempts at a deferred message.", 0.1)

@@ -10,39 +10,81 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from mta.config.parameters import Parameters
+from mta.config.parameters import DurationUnit, Parameters
 
 __all__ = ["SNAPSHOT_DIRECTORY", "Service", "Snapshot", "SnapshotError", "load_snapshot"]
 
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
 _SIZE_LIMIT: Final = 4 * 1024 * 1024
 
-Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
-Count = Annotated[int, Meta(ge=0, le=10_000)]
-Seconds = Annotated[float, Meta(ge=0, le=366 * 86400)]
-
 
 class SnapshotError(Exception):
     """The snapshot is missing, damaged, or of another version."""
 
 
+Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
+UserName = Annotated[
+    str, Meta(title="a user's name, or nothing", pattern=r"\A(?:[a-z_][a-z0-9_-]{0,31})?\Z")
+]
+Argument = Annotated[str, Meta(title="printable text", pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
+
+
+def _seconds(text: str) -> Meta:
+    return Meta(ge=0.0, le=366 * 86400.0, description=text, extra=DurationUnit)
+
+
 class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One enabled row of the service table, all defaults filled in."""
 
-    name: Name
-    daemon: Name  # module of mta.daemons
-    listen: tuple[str, ...]  # mta.util.listen
-    user: str  # "" = the master's own user (rootless)
-    privileged: bool
-    numprocs: Annotated[int, Meta(ge=1, le=1000)]  # accepting processes at most
-    min_free: Count  # processes kept free ahead of demand
-    client_limit: Annotated[int, Meta(ge=1, le=100_000)]  # clients a process serves at once
-    max_use: Annotated[int, Meta(ge=0)]  # units of work before a process retires; 0 = no limit
-    max_idle: Seconds  # idle time before a process ends; 0 = at once
-    restart: Literal["on_demand", "always", "never"]
-    wakeup: Seconds  # 0 = never
-    command: tuple[str, ...]  # replaces `python -I -m mta.daemons.DAEMON`; () = the default
-    settings: dict[str, Any]  # parameters overridden for this row, already validated
+    name: Annotated[Name, Meta(description="The row's name: the key in the service table.")]
+    daemon: Annotated[Name, Meta(description="The program: a module of mta.daemons.")]
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses: inet:HOST:PORT, unix:PATH, ipc:PATH or pipe:NAME."),
+    ] = ()
+    user: Annotated[
+        UserName,
+        Meta(description="Who the processes run as; empty: whoever runs the master (rootless)."),
+    ] = ""
+    privileged: Annotated[bool, Meta(description="Whether the user may be root.")] = False
+    numprocs: Annotated[
+        int, Meta(ge=1, le=1000, description="Processes that accept clients, at most.")
+    ] = 1
+    min_free: Annotated[
+        int, Meta(ge=0, le=1000, description="Processes kept free ahead of demand.")
+    ] = 0
+    client_limit: Annotated[
+        int, Meta(ge=1, le=100_000, description="Clients that one process serves at once, at most.")
+    ] = 100
+    max_use: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**31 - 1,
+            description="Units of work (sessions, requests) after which a process retires, give or "
+            "take a tenth; 0: never.",
+        ),
+    ] = 5000
+    max_idle: Annotated[
+        float, _seconds("Idle time after which an on-demand process ends; 0: at once.")
+    ] = 100.0
+    restart: Annotated[
+        Literal["on_demand", "always", "never"],
+        Meta(
+            description="on_demand: started when a client waits; always: resident, started again "
+            "whenever it ends; never: started by an operator only."
+        ),
+    ] = "on_demand"
+    wakeup: Annotated[
+        float, _seconds("How often the master wakes the service, or starts it; 0: never.")
+    ] = 0.0
+    command: Annotated[
+        tuple[Argument, ...],
+        Meta(description="A program and its arguments to run in place of the daemon's module."),
+    ] = ()
+    settings: Annotated[
+        dict[str, Any], Meta(description="Parameters of main.yml with other values for this row.")
+    ] = {}
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,12 +6,12 @@ What arrives is gossip: it is decoded against these types and bounds, or the con
 """
 
 import enum
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct
 
 from mta.proto.envelope import Address, HostName, Origin, Recipient
-from mta.proto.status import Status
+from mta.proto.status import Disposition, Status
 
 __all__ = [
     "CONTENT_LIMIT",
@@ -28,11 +28,13 @@ __all__ = [
     "DeliveryReply",
     "DeliveryRequest",
     "Disposition",
+    "DomainClass",
     "Flush",
     "Goodbye",
     "More",
     "Outcome",
     "Outcomes",
+    "QmgrReply",
     "QmgrRequest",
     "QueueId",
     "Refused",
@@ -55,6 +57,9 @@ Recipients = Annotated[tuple[Recipient, ...], Meta(max_length=RECIPIENTS_LIMIT)]
 
 class Message(Struct, frozen=True, array_like=True, tag=True):
     """What all messages share: a frozen array whose first item names the type."""
+
+    descriptors: ClassVar[int] = 0  # how many come with the frame, no more and no fewer
+    answered: ClassVar[bool] = True  # whether a reply follows
 
 
 class Goodbye(Message, frozen=True):
@@ -137,6 +142,8 @@ CleanupReply = Committed | Refused | Goodbye
 class Arrived(Message, frozen=True):
     """A message was committed to incoming. No reply."""
 
+    answered: ClassVar[bool] = False
+
     queue_id: QueueId
 
 
@@ -159,14 +166,6 @@ QmgrReply = Accepted | Refused | Goodbye
 # delivery agents: a descriptor of the queue file and recipients -> an outcome for each.
 
 
-class Disposition(enum.Enum):
-    """What became of one recipient in one attempt."""
-
-    DELIVERED = "delivered"
-    DEFERRED = "deferred"
-    BOUNCED = "bounced"
-
-
 class DeliverRecipient(Struct, frozen=True, array_like=True):
     """One recipient of a request; `index` is its place in the queue file's envelope."""
 
@@ -182,6 +181,8 @@ class Deliver(Message, frozen=True):
     for the descriptor's position is shared. The descriptor is read-only and carries a shared lock
     (flock) that lives as long as the agent keeps it open: keep it open until the reply is sent.
     """
+
+    descriptors: ClassVar[int] = 1
 
     queue_id: QueueId
     sender: Address

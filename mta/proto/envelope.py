@@ -39,5 +39,5 @@ class Envelope(Struct, frozen=True, array_like=True):
     sender: Address
     recipients: tuple[Recipient, ...]
     origin: Origin
-    arrived: float  # seconds since the epoch, set by cleanup
+    arrived: Annotated[float, Meta(ge=0, le=2**40)]  # seconds since the epoch, set by cleanup
     body_8bit: bool  # the client declared BODY=8BITMIME (RFC 6152)

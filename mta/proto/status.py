@@ -5,11 +5,12 @@ reason that only the log may see. Whatever is not understood is temporary (4xx):
 costs a retry, never a message.
 """
 
+import enum
 from typing import Annotated, NoReturn
 
 from msgspec import Meta, Struct
 
-__all__ = ["MailError", "Status", "permanent", "temporary"]
+__all__ = ["Disposition", "MailError", "Status", "permanent", "temporary"]
 
 
 class Status(Struct, frozen=True, array_like=True):
@@ -31,6 +32,14 @@ class Status(Struct, frozen=True, array_like=True):
 
     def __str__(self) -> str:
         return f"{self.code} {self.enhanced} {self.text}"
+
+
+class Disposition(enum.Enum):
+    """What became of one recipient in one attempt."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
 
 
 class MailError(Exception):

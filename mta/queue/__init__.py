@@ -1,1 +1,1 @@
-"""Queue files: their form, their commit, and the directories that hold them."""
+"""The queue: one file a message, made by cleanup, worked off by the queue manager."""

@@ -64,10 +64,13 @@ def parse_listen(text: str) -> ListenAddress:
     kind, _, where = text.partition(":")
     if kind == "inet":
         host, _, port = where.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = str(ipaddress.IPv6Address(host[1:-1]))
-        else:
-            host = str(ipaddress.IPv4Address(host))
+        try:
+            if host.startswith("[") and host.endswith("]"):
+                host = str(ipaddress.IPv6Address(host[1:-1]))
+            else:
+                host = str(ipaddress.IPv4Address(host))
+        except ipaddress.AddressValueError as error:
+            raise ValueError(f"expected a literal IPv4 or [IPv6] address: {error}") from error
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise ValueError(f"expected a port from 1 to 65535, got {port!r}")
         return InetAddress(host, int(port))

@@ -1,0 +1,1 @@
+"""smtpd: receives mail from the network (RFC 5321)."""

@@ -1,1 +1,1 @@
-"""SMTP (RFC 5321) as two state machines without IO."""
+"""SMTP (RFC 5321) without IO: octets in, events out; a server engine."""

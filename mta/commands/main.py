@@ -1,0 +1,102 @@
+"""The `mta` command: what it can do, and how it fails.
+
+A subcommand's module is imported when it is called for, so that a quick question stays quick. All
+failures end here, as `mta: PLACE: WHAT` on stderr and a status of sysexits.h:
+
+    64 EX_USAGE         a mistake on the command line
+    69 EX_UNAVAILABLE   the system does not run, or refused
+    75 EX_TEMPFAIL      not yet: try again
+    77 EX_NOPERM        this user may not
+    78 EX_CONFIG        the configuration is not valid; nothing was changed
+"""
+
+import errno
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from mta.commands.control import ControlError, MasterBusyError
+from mta.commands.failure import Failure
+
+__all__ = ["Target", "mta"]
+
+_DEFAULT_DIRECTORY: Final = "/etc/posthouse"
+_COMMANDS: Final = (
+    *("check", "probe", "queue", "reference", "reload", "render"),
+    *("restart", "start", "status", "stop"),
+)
+_NO_PERMISSION: Final = (errno.EACCES, errno.EPERM)
+
+click.UsageError.exit_code = os.EX_USAGE  # sysexits.h, as everywhere else
+
+
+@dataclass(frozen=True)
+class Target:
+    """The system that a command is about."""
+
+    directory: str  # absolute: where main.yml and services.yml are
+
+    @property
+    def queue_directory(self) -> str:
+        """The queue directory that main.yml names; ConfigError if it names none."""
+        from mta.config.compile import find_queue_directory  # noqa: PLC0415 - yaml takes its time
+
+        return find_queue_directory(self.directory)
+
+
+class Programs(click.Group):
+    """The subcommands, each in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names for --help."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(f"mta.commands.{cmd_name}"), cmd_name
+        )
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the subcommand; what it raises becomes words and a status."""
+        from mta.config.source import ConfigError  # noqa: PLC0415 - yaml takes its time
+
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise Failure(str(error), os.EX_CONFIG) from error
+        except MasterBusyError as error:
+            raise Failure(str(error), os.EX_TEMPFAIL) from error
+        except ControlError as error:
+            raise Failure(str(error), os.EX_UNAVAILABLE) from error
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader has gone
+        except OSError as error:
+            status = os.EX_NOPERM if error.errno in _NO_PERMISSION else os.EX_OSERR
+            raise Failure(str(error), status) from error
+
+
+@click.group(cls=Programs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--config",
+    "directory",
+    envvar="MTA_CONFIG",
+    default=_DEFAULT_DIRECTORY,
+    show_default=True,
+    show_envvar=True,
+    metavar="DIRECTORY",
+    help="Where main.yml and services.yml are.",
+)
+@click.pass_context
+def mta(context: click.Context, directory: str) -> None:
+    """Posthouse, a mail transfer agent: configure it, run it, look into it."""
+    context.obj = Target(os.path.abspath(directory))

@@ -1,0 +1,35 @@
+"""`mta reload`: put the edited configuration in force without refusing a client."""
+
+import click
+import msgspec
+
+from mta.commands.control import Changes, Control
+from mta.commands.output import as_text
+from mta.commands.render import described, render_generation
+
+__all__ = ["reload"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print an object.")
+@click.pass_context
+def reload(context: click.Context, as_json: bool) -> None:
+    """Render the configuration and put it in force; no connection is refused meanwhile.
+
+    Old processes retire: they finish with the settings that they began with.
+    """
+    control = Control(context.obj.queue_directory)
+    control.status()  # nothing is rendered for a system that does not run
+    _, rendered = render_generation(context.obj.directory)
+    changes = control.reload(rendered.generation)
+    if as_json:
+        click.echo(as_text({"generation": rendered.generation, **msgspec.to_builtins(changes)}))
+        return
+    click.echo(described(rendered))
+    for line in _lines(changes):
+        click.echo(line)
+
+
+def _lines(changes: Changes) -> list[str]:
+    found = msgspec.structs.asdict(changes)
+    return [f"{what}: {' '.join(names)}" for what, names in found.items() if names]

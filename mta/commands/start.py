@@ -1,0 +1,115 @@
+"""`mta start`: render, run the master, and wait until mail can flow."""
+
+import contextlib
+import os
+import subprocess
+import time
+from typing import Final
+
+import click
+
+from mta.commands.control import (
+    Control,
+    ControlError,
+    MasterBusyError,
+    MasterStatus,
+    NotRunningError,
+)
+from mta.commands.failure import Failure
+from mta.commands.render import described, render_generation
+from mta.config.compile import Configuration
+from mta.config.generations import SUPERVISORD_CONF
+
+__all__ = ["start"]
+
+_PATIENCE: Final = 30.0  # seconds until all resident services run
+_LOOK: Final = 0.05  # seconds
+_TAIL: Final = 20  # lines of the master's log that a failure shows
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Nothing else of the caller's environment reaches the daemons.
+_INHERITED: Final = ("TZ",)
+_INHERITED_FROM_SYSTEMD: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+
+@click.command()
+@click.option("--foreground", is_flag=True, help="Become the master, for a service manager.")
+@click.pass_context
+def start(context: click.Context, foreground: bool) -> None:
+    """Render the configuration, start the master, and wait until its services are ready."""
+    control = Control(context.obj.queue_directory)
+    running = _running(control)
+    if running is not None:
+        click.echo(f"already running, generation {running.generation}")
+        return
+    configuration, rendered = render_generation(context.obj.directory)
+    if foreground:
+        _become_master(configuration)
+    log_path = os.path.join(configuration.log_directory, "supervisord.log")
+    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        old_size = os.fstat(log).st_size
+        master = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            _command(configuration),
+            cwd=configuration.parameters.queue_directory,
+            env=_environment(_INHERITED),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    reason = _wait(control, master, configuration)
+    if reason:
+        raise Failure(f"{reason}\n{_tail(log_path, old_size)}", os.EX_UNAVAILABLE)
+    click.echo(f"running; {described(rendered)}")
+
+
+def _running(control: Control) -> MasterStatus | None:
+    try:
+        found = control.status()
+    except NotRunningError:
+        return None
+    if found.draining:
+        raise MasterBusyError("the system is stopping: try again when it has stopped")
+    return found
+
+
+def _command(configuration: Configuration) -> list[str]:
+    conf = os.path.join(configuration.parameters.queue_directory, SUPERVISORD_CONF)
+    return [configuration.python, "-I", "-m", "supervisor.supervisord", "-c", conf]
+
+
+def _environment(inherited: tuple[str, ...]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in inherited if name in os.environ}
+    return {"PATH": _PATH, "LANG": "C.UTF-8", **kept}
+
+
+def _become_master(configuration: Configuration) -> None:
+    os.chdir(configuration.parameters.queue_directory)
+    command = _command(configuration)
+    os.execve(command[0], command, _environment(_INHERITED + _INHERITED_FROM_SYSTEMD))  # noqa: S606
+
+
+def _wait(control: Control, master: "subprocess.Popen[bytes]", configuration: Configuration) -> str:
+    """Wait until all resident services run; the reason why not, or nothing."""
+    resident = {row.name for row in configuration.services if row.restart == "always"}
+    missing = resident
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if master.poll() is not None:
+            return f"the master ended with status {master.returncode}"
+        with contextlib.suppress(ControlError):  # it does not answer yet
+            services = control.status().services
+            missing = resident - {row.name for row in services if row.state == "running"}
+            if not missing:
+                return ""
+        time.sleep(_LOOK)
+    return f"not ready after {_PATIENCE:g} s, but still trying: {' '.join(sorted(missing))}"
+
+
+def _tail(path: str, start: int) -> str:
+    with open(path, "rb") as file:
+        file.seek(start)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return "\n".join(lines[-_TAIL:])

@@ -1,0 +1,256 @@
+"""From recipients to outcomes: routes, requests to delivery agents, and their answers.
+
+The law: every recipient gets an outcome, unless the request was lost with its agent; what is not
+understood is a deferral. A request goes out when it is its turn: each transport has as many under
+way as its row of the service table can serve, and each destination a limit of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+from mta.config.parameters import Parameters
+from mta.config.snapshot import Snapshot
+from mta.daemons.qmgr.scheduler import Turns
+from mta.delivery.report import log_outcome
+from mta.ipc.client import RequestLost, Unavailable
+from mta.ipc.delivery import DeliveryClient
+from mta.ipc.messages import Deliver, DeliverRecipient, Outcome, Outcomes, Resolved
+from mta.proto.envelope import Recipient
+from mta.proto.status import Disposition, MailError, Status
+from mta.queue.reader import StoredMessage
+from mta.util.log import Log
+
+__all__ = ["Deliveries", "Transport", "transports_of"]
+
+Item = TypeVar("Item")
+
+_RESOLVING: Final = 50  # addresses of one message that are asked about at once
+_TRANSPORT_MISSING: Final = Status(451, "4.3.0", "mail transport unavailable")
+_ROUTE_MISSING: Final = Status(451, "4.3.5", "this host carries no mail for the address")
+_NO_OUTCOME: Final = Status(451, "4.3.0", "delivery agent gave no usable outcome")
+_CLASS: Final = {Disposition.DELIVERED: 2, Disposition.DEFERRED: 4, Disposition.BOUNCED: 5}
+
+
+class Transport:
+    """One row of the service table that delivers: requests wait here for their turn."""
+
+    def __init__(self, client: DeliveryClient, turns: Turns[asyncio.Future[None]]) -> None:
+        self._client = client
+        self._turns = turns
+        self._closed = False
+
+    async def deliver(self, request: Deliver, descriptor: int) -> Outcomes:
+        """Send one request when it is its turn.
+
+        MailError when the agent refused, cannot be reached or is too slow; RequestLost when it
+        died over the request, or when the queue manager retires before the request's turn.
+        """
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.put(request.nexthop, turn)
+        self._begin()
+        await turn
+        try:
+            return await self._client.deliver(request, descriptor)
+        finally:
+            self._turns.done(request.nexthop)
+            self._begin()
+
+    def close(self) -> None:
+        """Begin no more requests; those under way go on."""
+        self._closed = True
+        self._begin()
+
+    def _begin(self) -> None:
+        while (begun := self._turns.take()) is not None:
+            nexthop, turn = begun
+            if self._closed:
+                turn.set_exception(RequestLost("the queue manager retires"))
+                self._turns.done(nexthop)
+            else:
+                turn.set_result(None)
+
+
+def transports_of(
+    snapshot: Snapshot, parameters: Parameters, loop: asyncio.AbstractEventLoop, log: Log
+) -> dict[str, Transport]:
+    """A transport for each row that listens on the socket of its own name."""
+    transports = {}
+    for row in snapshot.services:
+        path = f"private/{row.name}"
+        if f"ipc:{path}" in row.listen:
+            limit = row.numprocs * row.client_limit
+            transports[row.name] = Transport(
+                DeliveryClient(path, loop, parameters.delivery_timeout, log, limit),
+                Turns(limit, parameters.default_destination_concurrency_limit),
+            )
+    return transports
+
+
+class Deliveries:
+    """Delivers a message to recipients, by whatever transports they need."""
+
+    def __init__(
+        self,
+        resolve: Callable[[str], Awaitable[Resolved]],
+        transports: Mapping[str, Transport],
+        recipient_limit: int,
+        log: Log,
+    ) -> None:
+        self._resolve = resolve
+        self._transports = transports
+        self._recipient_limit = recipient_limit
+        self._log = log
+
+    def close(self) -> None:
+        """Begin no more requests: those that wait for their turn are lost."""
+        for transport in self._transports.values():
+            transport.close()
+
+    async def deliver(
+        self, message: StoredMessage, recipients: Mapping[int, Recipient]
+    ) -> AsyncGenerator[list[Outcome], None]:
+        """Yield the outcomes request by request; recipients without one had theirs lost."""
+        arrived = message.envelope.arrived
+        unroutable: list[Outcome] = []
+        routes: dict[tuple[str, str], list[DeliverRecipient]] = {}
+        async for index, found in self._routes(recipients):
+            recipient = recipients[index]
+            if isinstance(found, MailError):
+                given = DeliverRecipient(index, recipient.address, recipient.original)
+                unroutable.append(self._decide(message.queue_id, arrived, given, found, "none"))
+            else:
+                routes.setdefault((found.transport, found.nexthop), []).append(
+                    DeliverRecipient(index, found.address, recipient.original)
+                )
+        if unroutable:
+            yield unroutable
+        requests = [
+            self._request(transport, _deliver(message, nexthop, group), message.descriptor)
+            for (transport, nexthop), members in routes.items()
+            for group in _groups(members, self._recipient_limit)
+        ]
+        async with aclosing(_as_they_end(requests)) as ended:
+            async for outcomes in ended:
+                yield outcomes
+
+    async def _routes(
+        self, recipients: Mapping[int, Recipient]
+    ) -> AsyncGenerator[tuple[int, Resolved | MailError], None]:
+        for group in _groups(list(recipients.items()), _RESOLVING):
+            if len(group) == 1:  # most messages: no need of a task
+                index, recipient = group[0]
+                yield index, await self._route(recipient.address)
+                continue
+            found = await asyncio.gather(
+                *(self._route(recipient.address) for _, recipient in group)
+            )
+            for (index, _), route in zip(group, found, strict=True):
+                yield index, route
+
+    async def _route(self, address: str) -> Resolved | MailError:
+        try:
+            resolved = await self._resolve(address)
+        except MailError as error:
+            return error
+        return resolved if resolved.transport else MailError(_ROUTE_MISSING)
+
+    async def _request(self, name: str, request: Deliver, descriptor: int) -> list[Outcome]:
+        """The outcomes of one request, one for each of its recipients; none when it was lost."""
+        transport = self._transports.get(name)
+        try:
+            if transport is None:
+                raise MailError(_TRANSPORT_MISSING, f"no row {name!r} that delivers")
+            reply = await transport.deliver(request, descriptor)
+        except RequestLost as error:
+            self._log.warning(
+                "request_lost", queue_id=request.queue_id, relay=name, reason=str(error)
+            )
+            return []
+        except Unavailable as error:
+            failure = MailError(_TRANSPORT_MISSING, error.reason)
+        except MailError as error:
+            failure = error
+        else:
+            return self._usable(name, request, reply)
+        return [
+            self._decide(request.queue_id, request.arrived, each, failure, name)
+            for each in request.recipients
+        ]
+
+    def _usable(self, name: str, request: Deliver, reply: Outcomes) -> list[Outcome]:
+        """What an agent says is gossip: an outcome for each recipient asked about, no others."""
+        missing = {recipient.index for recipient in request.recipients}
+        usable = []
+        for outcome in reply.outcomes:
+            if outcome.index in missing and _is_coherent(outcome):
+                missing.remove(outcome.index)
+                usable.append(outcome)
+            else:
+                self._log.error(
+                    "outcome_ignored",
+                    queue_id=request.queue_id,
+                    relay=name,
+                    index=outcome.index,
+                    disposition=outcome.disposition.value,
+                    status=str(outcome.status),
+                )
+        unnamed = [each for each in request.recipients if each.index in missing]
+        return usable + [
+            self._decide(request.queue_id, request.arrived, each, MailError(_NO_OUTCOME), name)
+            for each in unnamed
+        ]
+
+    def _decide(
+        self,
+        queue_id: str,
+        arrived: float,
+        recipient: DeliverRecipient,
+        error: MailError,
+        relay: str,
+    ) -> Outcome:
+        """The outcome where no agent gave one; the log then has it from us."""
+        permanent = error.status.is_permanent
+        disposition = Disposition.BOUNCED if permanent else Disposition.DEFERRED
+        outcome = Outcome(recipient.index, disposition, error.status, relay)
+        delay = time.time() - arrived
+        log_outcome(self._log, queue_id, recipient, outcome, delay, error.reason)
+        return outcome
+
+
+async def _as_they_end(
+    requests: list[Coroutine[Any, Any, list[Outcome]]],
+) -> AsyncGenerator[list[Outcome], None]:
+    if len(requests) == 1:  # most messages: no need of a task
+        yield await requests[0]
+        return
+    tasks = [asyncio.ensure_future(request) for request in requests]
+    try:
+        for task in asyncio.as_completed(tasks):
+            yield await task
+    finally:
+        for left in tasks:
+            left.cancel()
+
+
+def _deliver(message: StoredMessage, nexthop: str, group: list[DeliverRecipient]) -> Deliver:
+    return Deliver(
+        queue_id=message.queue_id,
+        sender=message.envelope.sender,
+        recipients=tuple(group),
+        nexthop=nexthop,
+        arrived=message.envelope.arrived,
+        content_offset=message.content_offset,
+        content_length=message.content_length,
+    )
+
+
+def _is_coherent(outcome: Outcome) -> bool:
+    code = _CLASS[outcome.disposition]
+    return outcome.status.code // 100 == code and outcome.status.enhanced.startswith(f"{code}.")
+
+
+def _groups(items: list[Item], size: int) -> Iterator[list[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,291 @@
+"""The loop of the queue manager: what is due is attempted, what was attempted is settled.
+
+    waiting (calendar)  ->  active (one task)  ->  gone | hold/ | waiting again
+
+The law: an id is waiting or active, never both, so that however often it is notified and found it
+is handled once. What an attempt brought is on the file before the file moves, and the file has
+moved before the id waits again: a crash between two steps repeats a step, and loses nothing.
+"""
+
+import asyncio
+import fcntl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+from mta.config.parameters import Parameters
+from mta.daemons.qmgr.delivery import Deliveries
+from mta.daemons.qmgr.message import Again, Attempt, Hold, Postpone, Remove, Verdict
+from mta.daemons.qmgr.recovery import Recovery
+from mta.daemons.qmgr.scheduler import Calendar, Entry
+from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
+from mta.queue.journal import Attempted, JournalRecord, Retry
+from mta.queue.layout import State
+from mta.queue.reader import StoredMessage
+from mta.queue.store import QueueStore
+from mta.util.log import Log
+
+__all__ = ["Manager"]
+
+_BURST: Final = 50  # attempts begun before others get the loop
+_LOCKED_PAUSE: Final = 1.0  # seconds until a file that somebody works on is looked at again
+_FIRST_PAUSE: Final = 1.0  # seconds until a lost request is repeated; doubled each time
+_MOST_LOSSES: Final = 20  # of which the pause takes account
+
+
+@dataclass
+class _Memory:
+    """What must not be forgotten of a message from one attempt to the next in this process."""
+
+    losses: int = 0  # attempts in a row that settled nothing
+    unwritten: list[Attempted] = field(default_factory=list)  # the disk would not take them
+
+
+class Manager:
+    """All messages of one queue, from the moment they are known until they are gone."""
+
+    def __init__(
+        self,
+        *,
+        store: QueueStore,
+        deliveries: Deliveries,
+        parameters: Parameters,
+        active_limit: int,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+    ) -> None:
+        """At most `active_limit` messages are open at once."""
+        self._store = store
+        self._deliveries = deliveries
+        self._parameters = parameters
+        self._active_limit = active_limit
+        self._loop = loop
+        self._log = log
+        self._recovery = Recovery(store, log)
+        self._calendar = Calendar()
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._memories: dict[str, _Memory] = {}
+        self._verifier = ThreadPoolExecutor(1, "verify")
+        self._look = asyncio.Event()
+        self._begin_at: asyncio.Handle | None = None
+        self._begin_time = 0.0  # of the loop; uvloop's handles do not always know theirs
+        self._stopping = False
+
+    def __contains__(self, queue_id: object) -> bool:
+        return queue_id in self._active or queue_id in self._calendar
+
+    # What others ask for
+
+    def arrived(self, queue_id: str) -> None:
+        """A message was committed to incoming/, or so somebody says."""
+        if queue_id not in self:
+            self._wait(Entry(time.time(), queue_id, deferred=False, found=False))
+
+    def flush(self, queue_id: str) -> int:
+        """Try one message now, or all when `queue_id` is empty; the count of those that waited."""
+        count = self._calendar.hasten(time.time(), queue_id)
+        self._look.set()
+        self._schedule(0.0)
+        return count
+
+    def look(self) -> None:
+        """Scan the queue directories now."""
+        self._look.set()
+
+    async def watch(self) -> None:
+        """Scan at once, then every `queue_run_delay` and whenever asked, for ever."""
+        while True:
+            self._look.clear()
+            try:
+                async with aclosing(self._recovery.scan(self)) as found:
+                    async for entry in found:
+                        self._wait(entry)
+            except Exception as error:  # noqa: BLE001 - without the scan messages are forgotten
+                self._log.failure("scan_failed", error)
+            self._schedule(0.0)  # the clock may have been set
+            try:
+                async with asyncio.timeout(self._parameters.queue_run_delay):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Begin nothing more; return when the attempts under way are settled."""
+        self._stopping = True
+        if self._begin_at is not None:
+            self._begin_at.cancel()
+        self._deliveries.close()
+        if self._active:
+            self._log.info("retiring", active=len(self._active), waiting=len(self._calendar))
+            await asyncio.wait(self._active.values())
+        self._verifier.shutdown(wait=False)
+
+    # Waiting
+
+    def _wait(self, entry: Entry) -> None:
+        # A retry time on a file is gossip, and clocks get set back: nothing waits longer than this.
+        now = time.time()
+        due = min(entry.due, now + self._parameters.maximal_backoff_time)
+        self._calendar.put(entry._replace(due=due))
+        self._schedule(due - now)
+
+    def _schedule(self, pause: float) -> None:
+        """Have what is due begun after `pause` seconds, or earlier if that is planned."""
+        if self._stopping:
+            return
+        when = self._loop.time() + max(0.0, pause)
+        if self._begin_at is not None:
+            if self._begin_time <= when:
+                return
+            self._begin_at.cancel()
+        self._begin_time = when
+        self._begin_at = self._loop.call_at(when, self._begin)
+
+    def _begin(self) -> None:
+        self._begin_at = None
+        now = time.time()
+        for _ in range(_BURST):
+            if len(self._active) >= self._active_limit:
+                return  # the next attempt to end calls again
+            entry = self._calendar.take(now)
+            if entry is None:
+                break
+            self._active[entry.queue_id] = self._loop.create_task(self._work(entry))
+        due = self._calendar.next_due()
+        if due is not None:
+            self._schedule(due - now)
+
+    # Active
+
+    async def _work(self, entry: Entry) -> None:
+        queue_id = entry.queue_id
+        try:
+            following = await self._open_and_attempt(entry)
+        except OSError as error:
+            self._log.error("queue_error", queue_id=queue_id, reason=str(error))
+            following = self._soon(entry)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the message stays
+            self._log.failure("internal_error", error, queue_id=queue_id)
+            following = self._soon(entry)
+        del self._active[queue_id]
+        if following is None:
+            self._memories.pop(queue_id, None)
+        else:
+            self._wait(following)
+        self._schedule(0.0)
+
+    async def _open_and_attempt(self, entry: Entry) -> Entry | None:
+        """Attempt a message; return its next entry, None when it is no more to be handled."""
+        state = _state(entry)
+        try:
+            with self._store.open_message(state, entry.queue_id) as message:
+                if not _lock(message.descriptor):
+                    # Its writer has not yet flushed it, or an agent that a former queue manager
+                    # asked still delivers it.
+                    return entry._replace(due=time.time() + _LOCKED_PAUSE)
+                if entry.found:
+                    await self._loop.run_in_executor(self._verifier, message.verify_content)
+                attempt = await self._attempt(message)
+                return self._settle(entry, message, attempt)
+        except (QueueFileMissing, QueueFileIncomplete) as error:
+            # Notified twice, or an operator was faster; or still being written: cleanup tells.
+            self._log.debug("passed_over", queue_id=entry.queue_id, reason=error.reason)
+        except QueueFileCorrupt as error:
+            self._recovery.set_aside(state, entry.queue_id, error)
+        return None
+
+    async def _attempt(self, message: StoredMessage) -> Attempt:
+        """Try all recipients that are left; record what comes in while others are pending."""
+        memory = self._memories.get(message.queue_id)
+        unwritten = memory.unwritten if memory is not None else ()
+        attempt = Attempt(message.envelope, message.outcomes, unwritten)
+        recipients = attempt.recipients()
+        self._log.info(
+            "active",
+            queue_id=message.queue_id,
+            sender=message.envelope.sender,
+            size=message.content_length,
+            recipients=len(recipients),
+        )
+        async with aclosing(self._deliveries.deliver(message, recipients)) as ended:
+            async for outcomes in ended:
+                attempt.note(time.time(), outcomes)
+                if attempt.pending:
+                    try:
+                        self._record(message, attempt)
+                    except OSError as error:  # kept, and written with what comes later
+                        self._log.error("unrecorded", queue_id=message.queue_id, reason=str(error))
+        return attempt
+
+    # Settling
+
+    def _settle(self, entry: Entry, message: StoredMessage, attempt: Attempt) -> Entry | None:
+        """Bring the verdict to the file; return the message's next entry."""
+        verdict = attempt.verdict(time.time(), self._parameters)
+        try:
+            return self._apply(verdict, entry, message, attempt)
+        except OSError as error:
+            self._log.error("queue_error", queue_id=message.queue_id, reason=str(error))
+            memory = self._memories.setdefault(message.queue_id, _Memory())
+            memory.unwritten = attempt.unwritten
+            return self._soon(entry)
+
+    def _apply(
+        self, verdict: Verdict, entry: Entry, message: StoredMessage, attempt: Attempt
+    ) -> Entry | None:
+        queue_id = message.queue_id
+        match verdict:
+            case Remove():
+                self._store.remove(queue_id, message.state)
+                self._log.info("removed", queue_id=queue_id)
+                return None
+            case Hold(reason):
+                self._record(message, attempt)
+                self._store.move(queue_id, message.state, "hold")
+                self._log.error("held", queue_id=queue_id, reason=reason)
+                return None
+            case Postpone(due, reason):
+                attempts = message.attempts + 1
+                self._record(message, attempt, Retry(time.time(), attempts, due, reason))
+                if message.state != "deferred":
+                    self._store.move(queue_id, message.state, "deferred")
+                self._log.info(
+                    "deferred", queue_id=queue_id, attempts=attempts, next=due, reason=reason
+                )
+                self._memories.pop(queue_id, None)
+                return Entry(due, queue_id, deferred=True, found=False)
+            case Again():
+                self._record(message, attempt)
+                return self._soon(entry._replace(found=False))
+
+    def _record(self, message: StoredMessage, attempt: Attempt, *further: JournalRecord) -> None:
+        records = [*attempt.unwritten, *further]
+        if records:
+            self._store.append_log(message.state, message.queue_id, records)
+            attempt.unwritten.clear()
+
+    def _soon(self, entry: Entry) -> Entry:
+        """The entry of a message whose attempt settled nothing: not counted, and not spinning."""
+        memory = self._memories.setdefault(entry.queue_id, _Memory())
+        pause = min(_FIRST_PAUSE * 2**memory.losses, self._parameters.minimal_backoff_time)
+        memory.losses = min(memory.losses + 1, _MOST_LOSSES)
+        return entry._replace(due=time.time() + pause)
+
+
+def _state(entry: Entry) -> State:
+    return "deferred" if entry.deferred else "incoming"
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock that agents share; False while anybody else has it.
+
+    It belongs to the open file, so it lives on in the agents' copies when we are gone.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return True

@@ -1,0 +1,81 @@
+"""The scan: what the queue directories hold, whatever the notifications said.
+
+The law: every complete file is found within one scan, by its name alone in incoming/, with its
+retry time in deferred/. Notifications may be lost and processes may die between any two steps;
+after a scan nothing is forgotten. A file that is no message is set aside in corrupt/, or told of
+with each scan where it cannot be moved; it is never deleted. The loop is held up for a slice at
+most.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Container
+from typing import Final
+
+from mta.daemons.qmgr.scheduler import Entry
+from mta.queue.errors import (
+    QueueFileCorrupt,
+    QueueFileIncomplete,
+    QueueFileMissing,
+)
+from mta.queue.layout import State
+from mta.queue.queue_id import arrival_time
+from mta.queue.store import QueueStore
+from mta.util.log import Log
+
+__all__ = ["Recovery"]
+
+_SLICE: Final = 0.005  # seconds of the loop's time at once
+
+
+class Recovery:
+    """Finds waiting messages, and sets aside what is none."""
+
+    def __init__(self, store: QueueStore, log: Log) -> None:
+        self._store = store
+        self._log = log
+
+    async def scan(self, known: Container[str]) -> AsyncGenerator[Entry, None]:
+        """Yield an entry for each file of incoming/ and deferred/ that is not known.
+
+        An OSError ends the scan: a directory that cannot be read.
+        """
+        pause_at = time.monotonic() + _SLICE
+        states: tuple[State, ...] = ("incoming", "deferred")
+        for state in states:
+            for queue_id in self._store.scan(state):
+                if queue_id not in known:
+                    entry = self._entry(state, queue_id)
+                    if entry is not None:
+                        yield entry
+                if time.monotonic() >= pause_at:
+                    await asyncio.sleep(0)
+                    pause_at = time.monotonic() + _SLICE
+
+    def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
+        """Move a damaged file to corrupt/ and say so loudly."""
+        try:
+            path = self._store.quarantine(queue_id, state)
+        except QueueFileMissing:
+            return
+        except OSError as failure:  # the sandbox lets no links and devices be moved, for instance
+            self._log.error(
+                "corrupt", queue_id=queue_id, reason=error.reason, not_moved=str(failure)
+            )
+            return
+        self._log.error("corrupt", queue_id=queue_id, reason=error.reason, path=path)
+
+    def _entry(self, state: State, queue_id: str) -> Entry | None:
+        if state == "incoming":
+            return Entry(arrival_time(queue_id), queue_id, deferred=False, found=True)
+        try:
+            with self._store.open_message(state, queue_id) as message:
+                return Entry(message.next_attempt, queue_id, deferred=True, found=True)
+        except (QueueFileMissing, QueueFileIncomplete):
+            return None
+        except QueueFileCorrupt as error:
+            self.set_aside(state, queue_id, error)
+            return None
+        except OSError as error:  # of this file, or of ours: the next scan will see
+            self._log.error("unreadable", queue_id=queue_id, reason=str(error))
+            return None

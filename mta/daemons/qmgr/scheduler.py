@@ -1,0 +1,184 @@
+"""What is worked on next: due times, turns at destinations, the pause after a failure.
+
+The law: nothing is due before its time; fresh and deferred mail alternate, so that a backlog of
+either kind never starves the other; within a transport the destinations take turns, each with a
+limit of its own, so that a slow one holds up nobody else. Pure: the clock is an argument, and
+times are seconds since the epoch.
+"""
+
+import heapq
+from collections import deque
+from typing import Final, Generic, NamedTuple, TypeVar
+
+__all__ = ["Calendar", "Entry", "Turns", "next_attempt"]
+
+_SLACK: Final = 64  # outdated heap items that are not worth a rebuild
+
+Job = TypeVar("Job")
+
+
+class Entry(NamedTuple):
+    """One waiting message: all that is kept in memory of it."""
+
+    due: float
+    queue_id: str
+    deferred: bool  # its file lies in deferred/, not in incoming/
+    found: bool  # by a scan, so that nobody vouches for its content yet
+
+
+def next_attempt(now: float, arrived: float, minimal: float, maximal: float) -> float:
+    """When to try again: the pause is the message's age, at least `minimal`, at most `maximal`.
+
+    As in Postfix the pauses double by themselves, for each attempt finds the age doubled. A clock
+    set back makes the age negative and so the pause minimal.
+    """
+    return now + max(minimal, min(now - arrived, maximal))
+
+
+class _DueTimes:
+    """Waiting messages of one kind by due time; a second entry of an id replaces the first."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._heap: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, queue_id: object) -> bool:
+        return queue_id in self._entries
+
+    def put(self, entry: Entry) -> None:
+        self._entries[entry.queue_id] = entry
+        heapq.heappush(self._heap, entry)
+        if len(self._heap) > 2 * len(self._entries) + _SLACK:
+            self._rebuild()
+
+    def first(self) -> Entry | None:
+        while self._heap:
+            entry = self._heap[0]
+            if self._entries.get(entry.queue_id) is entry:
+                return entry
+            heapq.heappop(self._heap)
+        return None
+
+    def take(self, now: float) -> Entry | None:
+        entry = self.first()
+        if entry is None or entry.due > now:
+            return None
+        heapq.heappop(self._heap)
+        del self._entries[entry.queue_id]
+        return entry
+
+    def hasten(self, now: float, queue_id: str) -> int:
+        if not queue_id:
+            self._entries = {
+                name: entry._replace(due=min(entry.due, now))
+                for name, entry in self._entries.items()
+            }
+            self._rebuild()
+            return len(self._entries)
+        entry = self._entries.get(queue_id)
+        if entry is None:
+            return 0
+        self.put(entry._replace(due=min(entry.due, now)))
+        return 1
+
+    def _rebuild(self) -> None:
+        self._heap = list(self._entries.values())
+        heapq.heapify(self._heap)
+
+
+class Calendar:
+    """All waiting messages; the fresh and the deferred ones alternate when both are due."""
+
+    def __init__(self) -> None:
+        self._fresh = _DueTimes()
+        self._deferred = _DueTimes()
+        self._deferred_next = False
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._deferred)
+
+    def __contains__(self, queue_id: object) -> bool:
+        return queue_id in self._fresh or queue_id in self._deferred
+
+    def put(self, entry: Entry) -> None:
+        """Enter a message that does not wait yet."""
+        (self._deferred if entry.deferred else self._fresh).put(entry)
+
+    def take(self, now: float) -> Entry | None:
+        """Remove and return a message that is due; None if there is none."""
+        turn = (self._fresh, self._deferred)
+        for kind in reversed(turn) if self._deferred_next else turn:
+            entry = kind.take(now)
+            if entry is not None:
+                self._deferred_next = not entry.deferred
+                return entry
+        return None
+
+    def next_due(self) -> float | None:
+        """The earliest due time; None when nothing waits."""
+        firsts = (self._fresh.first(), self._deferred.first())
+        return min((entry.due for entry in firsts if entry is not None), default=None)
+
+    def hasten(self, now: float, queue_id: str = "") -> int:
+        """Make one message due, or all; the count of messages concerned."""
+        return self._fresh.hasten(now, queue_id) + self._deferred.hasten(now, queue_id)
+
+
+class _Destination(Generic[Job]):
+    """The deliveries to one nexthop: those that wait and the number under way."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Job] = deque()
+        self.busy = 0
+
+
+class Turns(Generic[Job]):
+    """The deliveries of one transport: who waits, who is next, who is under way.
+
+    At most `transport_limit` are under way at once, and at most `destination_limit` to one
+    nexthop. Of the destinations that may have another one, each has one in turn.
+    """
+
+    def __init__(self, transport_limit: int, destination_limit: int) -> None:
+        self._transport_limit = transport_limit
+        self._destination_limit = destination_limit
+        self._busy = 0
+        self._destinations: dict[str, _Destination[Job]] = {}
+        self._ready: deque[str] = deque()  # once each: jobs waiting, and below the limit
+
+    def put(self, nexthop: str, job: Job) -> None:
+        """Let a delivery wait for its turn."""
+        destination = self._destinations.setdefault(nexthop, _Destination())
+        destination.waiting.append(job)
+        if len(destination.waiting) == 1 and destination.busy < self._destination_limit:
+            self._ready.append(nexthop)
+
+    def take(self) -> tuple[str, Job] | None:
+        """Begin the next delivery; None while every place is taken or nothing waits."""
+        if self._busy >= self._transport_limit or not self._ready:
+            return None
+        nexthop = self._ready.popleft()
+        destination = self._destinations[nexthop]
+        job = destination.waiting.popleft()
+        destination.busy += 1
+        self._busy += 1
+        if destination.waiting and destination.busy < self._destination_limit:
+            self._ready.append(nexthop)
+        return nexthop, job
+
+    def done(self, nexthop: str) -> None:
+        """End a delivery that `take` began, whatever came of it."""
+        destination = self._destinations[nexthop]
+        was_full = destination.busy == self._destination_limit
+        destination.busy -= 1
+        self._busy -= 1
+        if destination.waiting:
+            if was_full:
+                self._ready.append(nexthop)
+        elif not destination.busy:
+            del self._destinations[nexthop]

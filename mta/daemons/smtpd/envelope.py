@@ -1,0 +1,75 @@
+"""One mail transaction (RFC 5321, 3.3): MAIL, RCPT, DATA, content, and the verdict.
+
+Nothing of it is ours before `commit` returns a queue id; until then `abort` undoes all of it.
+"""
+
+from msgspec import Struct
+
+from mta.daemons.smtpd.policy import Client, Networks, check_relay
+from mta.ipc.cleanup import CleanupClient, Transaction
+from mta.ipc.rewrite import RewriteClient
+from mta.proto.envelope import Origin, Recipient
+from mta.proto.smtp.events import Mail, Rcpt
+
+__all__ = ["MailTransaction", "Services"]
+
+
+class Services(Struct, frozen=True):
+    """What a transaction asks."""
+
+    rewrite: RewriteClient
+    cleanup: CleanupClient
+    mynetworks: Networks
+
+
+class MailTransaction:
+    """The envelope as it grows, then the way of the content to cleanup."""
+
+    __slots__ = (
+        "_body_8bit",
+        "_cleanup",
+        "_client",
+        "_services",
+        "recipients",
+        "sender",
+        "size",
+    )
+
+    def __init__(self, services: Services, client: Client, mail: Mail) -> None:
+        self.sender = mail.sender
+        self.recipients: list[Recipient] = []
+        self.size = 0  # octets of content
+        self._body_8bit = mail.body_8bit
+        self._services = services
+        self._client = client
+        self._cleanup: Transaction | None = None
+
+    async def add_recipient(self, rcpt: Rcpt) -> None:
+        """Resolve and check one recipient; MailError if it is refused."""
+        resolved = await self._services.rewrite.resolve(rcpt.address)
+        trusted = self._client in self._services.mynetworks
+        check_relay(resolved, rcpt.original, trusted=trusted)
+        self.recipients.append(Recipient(resolved.address, rcpt.original))
+
+    async def begin_content(self, origin: Origin) -> None:
+        """Open the way to cleanup."""
+        cleanup = self._services.cleanup
+        self._cleanup = await cleanup.begin(self.sender, origin, self._body_8bit)
+        await self._cleanup.recipients(self.recipients)
+
+    async def add_content(self, octets: bytes) -> None:
+        """Pass content on, as fast as cleanup takes it."""
+        assert self._cleanup is not None
+        self.size += len(octets)
+        if not self._cleanup.failed:  # if it has, commit says so; the rest is not needed
+            await self._cleanup.content(octets)
+
+    async def commit(self) -> str:
+        """Await cleanup's verdict: the queue id, or MailError."""
+        assert self._cleanup is not None
+        return await self._cleanup.commit()
+
+    def abort(self) -> None:
+        """Forget the transaction; cleanup discards what it got of it."""
+        if self._cleanup is not None:
+            self._cleanup.abort()

@@ -1,0 +1,64 @@
+"""What smtpd's sessions share, and how they come to be."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from mta.daemons.smtpd.envelope import Services
+from mta.daemons.smtpd.policy import Networks
+from mta.daemons.smtpd.session import SmtpSession, Terms
+from mta.ipc.cleanup import CleanupClient
+from mta.ipc.rewrite import RewriteClient
+from mta.master.session import Context
+from mta.proto.smtp.server import Limits
+
+__all__ = ["SmtpdHandler"]
+
+
+class SmtpdHandler:
+    """Takes clients; satisfies mta.master.session.Handler."""
+
+    def __init__(self, context: Context) -> None:
+        parameters = context.parameters
+        self._context = context
+        self._rewrite = RewriteClient(context.loop, parameters.ipc_timeout, context.log)
+        self._cleanup = CleanupClient(context.loop, parameters.ipc_timeout, context.log)
+        self._services = Services(self._rewrite, self._cleanup, Networks(parameters.mynetworks))
+        self._opening: set[asyncio.Task[None]] = set()  # the loop itself does not keep tasks alive
+        self._terms = Terms(
+            service=context.service.name,
+            hostname=parameters.myhostname,
+            banner=parameters.smtpd_banner.replace("$myhostname", parameters.myhostname),
+            timeout=parameters.smtpd_timeout,
+            min_data_rate=parameters.smtpd_min_data_rate,
+            limits=Limits(
+                command_line=parameters.line_length_limit,
+                content_line=parameters.smtpd_content_line_limit,
+                message_size=parameters.message_size_limit,
+                recipients=parameters.smtpd_recipient_limit,
+                errors=parameters.smtpd_hard_error_limit,
+            ),
+        )
+
+    async def start(self) -> None:
+        """Nothing to prepare: the clients of other services connect on demand."""
+
+    def connect(
+        self, client: socket.socket, listener: str, finished: Callable[[], None]
+    ) -> SmtpSession:
+        """Greet a client."""
+        del listener
+        self._context.used()
+        context = self._context
+        session = SmtpSession(context.loop, context.log, self._terms, self._services, finished)
+        self._opening.add(opening := context.loop.create_task(session.open(client)))
+        opening.add_done_callback(self._opening.discard)
+        return session
+
+    def wake(self) -> None:
+        """Nothing to look for: clients come by themselves."""
+
+    async def stop(self) -> None:
+        """Let go of the other services."""
+        self._rewrite.close()
+        self._cleanup.close()

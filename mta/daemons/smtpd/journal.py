@@ -1,0 +1,79 @@
+"""What the log tells of a session: connect, reject, accepted, disconnect."""
+
+from mta.daemons.smtpd.envelope import MailTransaction
+from mta.daemons.smtpd.policy import Client
+from mta.proto.status import Status
+from mta.util.log import Log
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Writes the records of one client."""
+
+    __slots__ = ("_client", "_log", "_opened", "helo", "messages")
+
+    def __init__(self, log: Log, client: Client, now: float) -> None:
+        self._log = log
+        self._client = str(client)
+        self._opened = now
+        self.helo = ""
+        self.messages = 0
+
+    def connect(self) -> None:
+        """The client is greeted."""
+        self._log.info("connect", client=self._client)
+
+    def reject(
+        self,
+        command: str,
+        status: Status,
+        *,
+        transaction: MailTransaction | None = None,
+        recipient: str = "",
+        reason: str = "",
+    ) -> None:
+        """A command was refused; a reason of our own is worth a look."""
+        note = self._log.warning if status.is_temporary and reason else self._log.info
+        note(
+            "reject",
+            client=self._client,
+            helo=self.helo,
+            command=command,
+            sender=transaction.sender if transaction else None,
+            recipient=recipient,
+            status=str(status),
+            reason=reason,
+        )
+
+    def accepted(self, queue_id: str, transaction: MailTransaction) -> None:
+        """A message is in the queue."""
+        self.messages += 1
+        self._log.info(
+            "accepted",
+            queue_id=queue_id,
+            client=self._client,
+            helo=self.helo,
+            sender=transaction.sender,
+            recipients=len(transaction.recipients),
+            size=transaction.size,
+        )
+
+    def failure(self, error: Exception) -> None:
+        """An error that nobody foresaw."""
+        self._log.failure("session_failed", error, client=self._client, helo=self.helo)
+
+    def timeout(self) -> None:
+        """The client took too long."""
+        self._log.info("timeout", client=self._client, helo=self.helo)
+
+    def disconnect(self, commands: int, now: float) -> None:
+        """The session is over."""
+        self._log.info(
+            "disconnect",
+            client=self._client,
+            helo=self.helo,
+            commands=commands,
+            messages=self.messages,
+            seconds=round(now - self._opened, 3),
+        )

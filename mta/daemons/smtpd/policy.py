@@ -1,0 +1,59 @@
+"""Who may send what where: no relaying for strangers.
+
+domain class   transport   client in mynetworks   others
+VIRTUAL        any         yes                    yes
+DEFAULT        a row       yes                    no
+DEFAULT        none        no                     no
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from mta.daemons.smtpd import replies
+from mta.ipc.messages import DomainClass, Resolved
+from mta.proto.status import MailError
+
+__all__ = ["Client", "Networks", "check_relay"]
+
+
+class Client(Struct, frozen=True):
+    """The other end of a connection: a literal address without brackets, or "" for no network."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.address else "local"
+
+    @classmethod
+    def from_peer(cls, peer: object) -> "Client":
+        """The client by what getpeername(2) says."""
+        match peer:
+            case (str(host), int(port), *_):
+                # One client is one client on IPv4 and on dual-stack listeners (RFC 4291, 2.5.5.2).
+                return cls(host.partition("%")[0].removeprefix("::ffff:"), port)
+            case _:
+                return cls("", 0)
+
+
+class Networks:
+    """A set of networks in CIDR notation, such as mynetworks."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
+
+    def __contains__(self, client: Client) -> bool:
+        if not client.address:
+            return False
+        address = ipaddress.ip_address(client.address)
+        return any(address in network for network in self._networks)
+
+
+def check_relay(resolved: Resolved, original: str, *, trusted: bool) -> None:
+    """Whether mail may go there; MailError if not. `trusted` is a client in mynetworks."""
+    if resolved.domain_class is DomainClass.VIRTUAL:
+        return
+    if not (trusted and resolved.transport):
+        raise MailError(replies.relay_denied(original))

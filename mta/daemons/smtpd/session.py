@@ -1,0 +1,337 @@
+"""One client: octets in and out, and who waits for whom.
+
+    waiting for              meanwhile
+    the client's octets      the wait is bounded (patience.py)
+    another daemon           `_work` runs as a task; little more is read from the client
+    the client to read       nothing is processed; the wait is bounded as well
+
+What octets mean is the engine's (mta.proto.smtp.server), what mail means the transaction's.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from msgspec import Struct
+
+from mta.daemons.smtpd import replies
+from mta.daemons.smtpd.envelope import MailTransaction, Services
+from mta.daemons.smtpd.journal import Journal
+from mta.daemons.smtpd.patience import Patience
+from mta.daemons.smtpd.policy import Client
+from mta.proto.envelope import Origin
+from mta.proto.smtp.events import Closed, Content, Data, Hello, Mail, Rcpt, Rejected, Reset, Signal
+from mta.proto.smtp.replies import ACCEPTED_RECIPIENT, ACCEPTED_SENDER, START_CONTENT
+from mta.proto.smtp.server import Limits, ServerEngine
+from mta.proto.status import MailError, Status
+from mta.util.log import Log
+
+__all__ = ["SmtpSession", "Terms"]
+
+READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
+
+Question = Rcpt | Data | Content  # what another daemon must answer
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What holds for every session of the row."""
+
+    service: str
+    hostname: str
+    banner: str
+    timeout: float  # seconds
+    min_data_rate: int  # octets a second
+    limits: Limits
+
+
+class SmtpSession(asyncio.Protocol):
+    """One SMTP session, from the greeting to the end; satisfies mta.master.session.Session."""
+
+    idle = False  # a connected client keeps its process alive
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        terms: Terms,
+        services: Services,
+        finished: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._terms = terms
+        self._services = services
+        self._finished = finished
+        self._engine = ServerEngine(terms.hostname, terms.limits)
+        self._patience = Patience(loop.time(), terms.timeout, terms.min_data_rate)
+        self._journal = Journal(log, Client("", 0), loop.time())
+        self._client = Client("", 0)
+        self._hello = Hello("", False)
+        self._transaction: MailTransaction | None = None
+        self._transport: asyncio.Transport | None = None  # while the connection lives
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._commands = 0  # those before the client's present turn
+        self._must_read = False  # the client does not take our replies
+        self._reading_paused = False
+        self._client_ended = False  # it has sent its last octet, and may still read
+        self._committing = False
+        self._expiring = False
+        self._aborted = False
+
+    async def open(self, client: socket.socket) -> None:
+        """Take over the connected socket."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: self, client)
+        except OSError as error:
+            client.close()
+            self._log.warning("connect_failed", reason=str(error))
+            self._finished()
+
+    # What the daemon's skeleton wants
+
+    def retire(self) -> None:
+        """Nothing changes: a client need not know that this process takes no other one."""
+
+    def expire(self) -> None:
+        """Send the client away as soon as it has nothing in hand."""
+        self._expiring = True
+        if self._transport is not None and self._task is None:
+            self._advance()
+
+    def abort(self) -> None:
+        """Hang up, even if a message is about to be acknowledged."""
+        self._aborted = True
+        if self._transport is not None:
+            self._transport.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._client = Client.from_peer(transport.get_extra_info("peername"))
+        self._journal = Journal(self._log, self._client, self._loop.time())
+        self._journal.connect()
+        if self._aborted:
+            self._transport.abort()
+            return
+        self._timer = self._loop.call_at(self._patience.due, self._look_at_clock)
+        self._engine.greet(self._terms.banner)
+        self._advance()
+
+    def data_received(self, data: bytes) -> None:
+        """Process what came, unless something must be awaited first."""
+        self._patience.received(len(data), self._loop.time())
+        self._engine.receive(data)
+        if self._task is None and not self._must_read:
+            self._advance()
+        elif self._engine.buffered > READ_AHEAD and not self._reading_paused:
+            assert self._transport is not None
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Keep our direction open until all that came is answered."""
+        self._client_ended = True
+        if self._task is None and not self._must_read:
+            self._advance()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read: process nothing more."""
+        self._must_read = True
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._must_read = False
+        if self._task is None and self._transport is not None:
+            self._advance()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the session; a message whose last octet came is still committed and logged."""
+        del error
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is None:
+            self._finish()
+            return
+        self._task.add_done_callback(lambda _: self._finish())
+        if not self._committing:
+            self._task.cancel()
+
+    # The session
+
+    def _advance(self) -> None:
+        """Process events until somebody must be waited for."""
+        question = self._next_question()
+        if question is not None:
+            self._task = self._loop.create_task(self._work(question))
+
+    def _next_question(self) -> Question | None:
+        """Process events up to one that needs another daemon; None: it is the client's turn."""
+        engine = self._engine
+        while not self._must_read:
+            event = engine.next_event()
+            match event:
+                case Rcpt() | Data() | Content():
+                    return event
+                case Mail():
+                    self._transaction = MailTransaction(self._services, self._client, event)
+                    engine.reply(ACCEPTED_SENDER)
+                case Hello():
+                    self._hello = event
+                    self._journal.helo = event.name
+                    self._drop()
+                case Reset():
+                    self._drop()
+                case Rejected():
+                    self._journal.reject(event.command, event.status, transaction=self._transaction)
+                case Closed():
+                    self._close()
+                    return None
+                case Signal():
+                    if not (self._expiring and engine.between):
+                        break
+                    engine.shut_down(replies.EXPIRED)
+        self._give_turn()
+        return None
+
+    def _give_turn(self) -> None:
+        """Send the replies; the client is to act."""
+        assert self._transport is not None
+        if self._transport.is_closing():
+            return
+        data = self._engine.data_to_send()
+        if data:
+            self._transport.write(data)
+        if self._must_read:
+            return
+        if self._client_ended:
+            self._close()
+            return
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        commands = self._engine.commands
+        if commands != self._commands and not self._engine.in_content:
+            self._commands = commands
+            self._patience.await_command(self._loop.time())
+
+    async def _work(self, question: Question | None) -> None:
+        """Ask other daemons, and go on with what follows, until it is the client's turn."""
+        began = self._loop.time()
+        try:
+            while question is not None:
+                status = await self._answer(question)
+                if self._transport is None:
+                    return
+                if status is not None:
+                    self._engine.reply(status)
+                question = self._next_question()
+        except Exception as error:  # noqa: BLE001 - said, then the client has to come again
+            self._journal.failure(error)
+            if self._transport is not None:
+                self._transport.abort()
+        finally:
+            self._task = None
+            self._patience.excuse(self._loop.time() - began)
+
+    async def _answer(self, question: Question) -> Status | None:
+        """The reply to one event; None for a piece of content that is not the last."""
+        transaction = self._transaction
+        assert transaction is not None
+        try:
+            match question:
+                case Rcpt():
+                    await transaction.add_recipient(question)
+                    return ACCEPTED_RECIPIENT
+                case Data():
+                    await transaction.begin_content(self._origin())
+                    self._patience.await_content(self._loop.time())
+                    return START_CONTENT
+                case Content():
+                    await transaction.add_content(question.octets)
+                    return await self._commit(transaction) if question.last else None
+        except MailError as error:
+            status = error.status
+            self._refused(question, status, error.reason)
+        except Exception as error:
+            if isinstance(question, Content) and not question.last:
+                raise  # no reply is due that could tell the client
+            status = replies.INTERNAL
+            self._journal.failure(error)
+            self._refused(question, status, str(error))
+        return status
+
+    async def _commit(self, transaction: MailTransaction) -> Status:
+        self._committing = True
+        try:
+            queue_id = await transaction.commit()
+        finally:
+            self._committing = False
+        self._transaction = None
+        self._journal.accepted(queue_id, transaction)
+        return replies.queued(queue_id)
+
+    def _refused(self, question: Question, status: Status, reason: str) -> None:
+        recipient = question.original if isinstance(question, Rcpt) else ""
+        self._journal.reject(
+            "RCPT" if recipient else "DATA",
+            status,
+            transaction=self._transaction,
+            recipient=recipient,
+            reason=reason,
+        )
+        if not recipient:
+            self._drop()
+
+    def _origin(self) -> Origin:
+        return Origin(
+            "ESMTP" if self._hello.extended else "SMTP",
+            self._client.address,
+            self._client.port,
+            self._hello.name,
+            self._terms.service,
+        )
+
+    def _drop(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.abort()
+
+    # The end
+
+    def _look_at_clock(self) -> None:
+        """Hang up on a client that lets us wait; otherwise look again when that may be so."""
+        assert self._transport is not None
+        now = self._loop.time()
+        due = now + self._terms.timeout if self._task is not None else self._patience.due
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look_at_clock)
+            return
+        self._journal.timeout()
+        if self._must_read or self._transport.is_closing():
+            self._transport.abort()
+            return
+        self._timer = self._loop.call_at(now + self._terms.timeout, self._look_at_clock)
+        self._engine.shut_down(replies.TIMEOUT)
+        self._advance()
+
+    def _close(self) -> None:
+        """Say what is left to say, and hang up."""
+        assert self._transport is not None
+        data = self._engine.data_to_send()
+        if data:
+            self._transport.write(data)
+        self._drop()
+        self._transport.close()
+
+    def _finish(self) -> None:
+        self._drop()
+        self._journal.disconnect(self._engine.commands, self._loop.time())
+        self._finished()

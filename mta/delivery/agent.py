@@ -1,0 +1,132 @@
+"""What every delivery agent shares: a request and an open queue file in, an outcome each out.
+
+The law: each recipient of a request gets exactly one outcome, and the log a record of it; whatever
+goes wrong in an unforeseen way is a deferral, for a bounce cannot be taken back. The descriptor of
+the queue file, and with it the lock that tells others of our work, is open until the reply is sent.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from mta.delivery.content import ContentReader
+from mta.delivery.report import log_outcome
+from mta.ipc.messages import Deliver, DeliverRecipient, DeliveryRequest, Outcome, Outcomes
+from mta.ipc.server import RequestServer
+from mta.proto.status import Disposition, MailError, Status
+from mta.util.log import Log
+
+__all__ = ["BlockingDelivery", "DeliveryAgent", "Result"]
+
+_TEXT_LIMIT: Final = 512  # characters of Status.text
+_RELAY_LIMIT: Final = 320  # characters of Outcome.relay
+_UNEXPECTED: Final = Status(451, "4.3.0", "mail system error")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an agent says of one recipient; the class of `status` is the outcome."""
+
+    index: int
+    status: Status
+    relay: str
+    reason: str = ""  # for the log alone
+
+
+Deliverer = Callable[[Deliver, ContentReader], Awaitable[Iterable[Result]]]
+BlockingDeliverer = Callable[[Deliver, DeliverRecipient, ContentReader], Status]
+
+
+class DeliveryAgent(RequestServer[DeliveryRequest]):
+    """The handler of a delivery agent's daemon; the agent itself is `deliver`.
+
+    `deliver` gets a request and its content and returns a result for each recipient. Those it
+    leaves out are deferred, as are all of them when it raises.
+    """
+
+    def __init__(self, name: str, log: Log, used: Callable[[], None], deliver: Deliverer) -> None:
+        """`name` is the relay of outcomes for which `deliver` names none."""
+        super().__init__(DeliveryRequest, log, used, self._answer)
+        self._name = name
+        self._deliver = deliver
+
+    async def _answer(self, request: Deliver, descriptors: tuple[int, ...]) -> Outcomes:
+        content = ContentReader(descriptors[0], request.content_offset, request.content_length)
+        status, reason = _UNEXPECTED, "the agent gave no result"
+        results: dict[int, Result] = {}
+        try:
+            results = {result.index: result for result in await self._deliver(request, content)}
+        except MailError as error:
+            status, reason = error.status, error.reason
+        except Exception:  # noqa: BLE001 - a defect of an agent costs a retry, never a message
+            reason = traceback.format_exc()
+        age = time.time() - request.arrived
+        outcomes = []
+        for recipient in request.recipients:
+            index = recipient.index
+            result = results.get(index) or Result(index, status, self._name, reason)
+            outcome = _outcome(result)
+            log_outcome(self._log, request.queue_id, recipient, outcome, age, result.reason)
+            outcomes.append(outcome)
+        return Outcomes(tuple(outcomes))
+
+
+class BlockingDelivery:
+    """A deliverer made of a function that blocks and serves one recipient at a time."""
+
+    def __init__(self, name: str, deliver: BlockingDeliverer, threads: int) -> None:
+        """`name` is the relay that results name; at most `threads` requests run at once."""
+        self._name = name
+        self._deliver = deliver
+        self._pool = ThreadPoolExecutor(threads, name)
+
+    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
+        """Deliver to one recipient after the other; an error of one is no matter of the rest."""
+        # A thread outlives its cancelled task: with a descriptor of its own it cannot come to
+        # read another file that got the same number.
+        own = content.duplicate()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._work, request, own)
+
+    def close(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+        self._pool.shutdown(wait=False)
+
+    def _work(self, request: Deliver, content: ContentReader) -> list[Result]:
+        with closing(content):
+            return [self._result(request, each, content) for each in request.recipients]
+
+    def _result(
+        self, request: Deliver, recipient: DeliverRecipient, content: ContentReader
+    ) -> Result:
+        try:
+            status, reason = self._deliver(request, recipient, content), ""
+        except MailError as error:
+            status, reason = error.status, error.reason
+        except Exception:  # noqa: BLE001 - as above, and the other recipients go on
+            status, reason = _UNEXPECTED, traceback.format_exc()
+        return Result(recipient.index, status, self._name, reason)
+
+
+def _outcome(result: Result) -> Outcome:
+    """The outcome that a result means, within the bounds of the protocol."""
+    status = result.status
+    if status.is_permanent:
+        disposition = Disposition.BOUNCED
+    elif status.is_temporary:
+        disposition = Disposition.DEFERRED
+    else:
+        disposition = Disposition.DELIVERED
+    text = _printable(status.text, _TEXT_LIMIT)
+    short = Status(status.code, status.enhanced, text)
+    return Outcome(result.index, disposition, short, _printable(result.relay, _RELAY_LIMIT))
+
+
+def _printable(text: str, limit: int) -> str:
+    """ASCII, as a reply's text must be; so the outcomes of one request fit a frame, too."""
+    return text.encode("ascii", "backslashreplace").decode()[:limit]

@@ -1,0 +1,64 @@
+"""The content of a message, read from a descriptor that others hold too.
+
+The law: read with pread, for the position is shared; believe no length, for a file that ends early
+must never be delivered as if it were whole; use little memory, whatever the size.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from mta.proto.status import temporary
+
+__all__ = ["CHUNK_SIZE", "ContentReader"]
+
+CHUNK_SIZE: Final = 128 * 1024  # octets
+
+
+class ContentReader:
+    """The `length` octets at `offset` of a queue file, as often as they are wanted."""
+
+    def __init__(self, descriptor: int, offset: int, length: int) -> None:
+        self._descriptor = descriptor
+        self._offset = offset
+        self.length = length
+
+    def chunks(self, size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """Yield the content in pieces of at most `size` octets.
+
+        MailError (451 4.3.0) when the file ends early or cannot be read.
+        """
+        offset, end = self._offset, self._offset + self.length
+        while offset < end:
+            try:
+                chunk = os.pread(self._descriptor, min(size, end - offset), offset)
+            except OSError as error:
+                temporary("4.3.0", "queue file read error", str(error))
+            if not chunk:
+                temporary("4.3.0", "queue file truncated", f"{end - offset} octets are missing")
+            offset += len(chunk)
+            yield chunk
+
+    def duplicate(self) -> "ContentReader":
+        """A reader with a descriptor of its own, to be closed."""
+        descriptor = os.dup(self._descriptor)
+        return ContentReader(descriptor, self._offset, self.length)
+
+    def close(self) -> None:
+        """Close the descriptor; for whoever owns it."""
+        os.close(self._descriptor)
+
+    def headers(self, limit: int) -> bytes:
+        """The header section as far as `limit` octets, its last CRLF included.
+
+        MailError as from `chunks`.
+        """
+        head = b"\r\n"
+        for chunk in self.chunks(min(limit, CHUNK_SIZE)):
+            head += chunk
+            end = head.find(b"\r\n\r\n", max(0, len(head) - len(chunk) - 3))
+            if end >= 0:
+                return head[2 : end + 2]
+            if len(head) >= limit:
+                break
+        return head[2 : limit + 2]

@@ -1,0 +1,142 @@
+"""Maildir: one file a message, visible only when it is whole and on stable storage.
+
+The law: written under tmp/, flushed, renamed into new/, and new/ flushed, before anyone hears
+"delivered"; whatever fails leaves nothing in new/. Each step is relative to an open directory and
+follows no symbolic link, so that no mailbox owner can turn a delivery elsewhere. No locks and no
+deletions: see maildir(5).
+"""
+
+import errno
+import itertools
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from typing import Final
+
+from mta.proto.status import MailError, Status
+
+__all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
+
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BUFFER_SIZE: Final = 128 * 1024  # octets
+_HOST_LIMIT: Final = 128  # octets of the host's name: a file name has 255 for everything
+
+# RFC 3463, 3.3 and 3.4. Nothing here is permanent: an operator or the owner can repair all of it.
+_STATUSES: Final = {
+    errno.EDQUOT: Status(452, "4.2.2", "mailbox is full"),
+    errno.EFBIG: Status(452, "4.2.2", "mailbox is full"),
+    errno.ENOSPC: Status(452, "4.3.1", "no space for the mailbox"),
+    errno.ELOOP: Status(451, "4.2.0", "mailbox is a symbolic link"),
+    errno.ENOTDIR: Status(451, "4.2.0", "mailbox is not a directory"),
+}
+_OTHER: Final = Status(451, "4.3.0", "mailbox cannot be written")
+
+
+class MaildirNames:
+    """Names that no other delivery on any host makes, and that nobody can guess."""
+
+    def __init__(self, host: str) -> None:
+        safe = host.replace("/", "\\057").replace(":", "\\072")
+        self._host = safe[:_HOST_LIMIT]
+        self._counter = itertools.count(1)
+
+    def new(self) -> str:
+        """A new name: time, microseconds, process, delivery, randomness, host."""
+        seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+        return (
+            f"{seconds}.M{microseconds}P{os.getpid()}Q{next(self._counter)}"
+            f"R{secrets.token_hex(8)}.{self._host}"
+        )
+
+
+def open_base(path: str) -> int:
+    """Open the directory that holds all mailboxes; OSError when it is not there."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def deliver_to_maildir(
+    base: int, folders: Sequence[str], name: str, pieces: Iterable[bytes]
+) -> None:
+    """Deliver `pieces` as the file `name` of the Maildir at `folders` beneath the directory `base`.
+
+    Folders are made as needed, mode 0700; each is a single name. MailError, always temporary, when
+    the file system refuses; what iterating over `pieces` raises passes through.
+    """
+    with ExitStack() as stack:
+        try:
+            mailbox = base
+            for folder in folders:
+                mailbox = _enter(stack, mailbox, folder)
+            # new/ is made last: where it is, the others are.
+            tmp, _, new = [_enter(stack, mailbox, folder) for folder in ("tmp", "cur", "new")]
+            _write(tmp, name, pieces)
+            _publish(tmp, new, name)
+        except OSError as error:
+            status = _STATUSES.get(error.errno or 0, _OTHER)
+            raise MailError(status, f"{'/'.join(folders)}: {error}") from error
+
+
+def _enter(stack: ExitStack, parent: int, folder: str) -> int:
+    """Open a folder until the stack unwinds; make it, durably, if it is not there."""
+    try:
+        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another delivery was faster
+            os.mkdir(folder, 0o700, dir_fd=parent)
+        os.fsync(parent)
+        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _write(tmp: int, name: str, pieces: Iterable[bytes]) -> None:
+    descriptor = os.open(name, _FILE_FLAGS, 0o600, dir_fd=tmp)
+    try:
+        buffer = bytearray()
+        for piece in pieces:
+            buffer += piece
+            if len(buffer) >= _BUFFER_SIZE:
+                _write_all(descriptor, buffer)
+                buffer.clear()
+        _write_all(descriptor, buffer)
+        os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):  # the first failure is the one to tell
+            os.unlink(name, dir_fd=tmp)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes | bytearray) -> None:
+    with memoryview(data) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(descriptor, view[written:])
+
+
+def _publish(tmp: int, new: int, name: str) -> None:
+    """Rename into new/ and make that last; a message that may not last is taken out again."""
+    place = tmp
+    try:
+        os.rename(name, name, src_dir_fd=tmp, dst_dir_fd=new)
+        place = new
+        os.fsync(new)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=place)
+        raise
+
+
+def crlf_to_lf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Convert line ends as they stream by; a CR that no LF follows is content and stays."""
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        held = b"\r" if data.endswith(b"\r") else b""
+        yield data[: len(data) - len(held)].replace(b"\r\n", b"\n")
+    if held:
+        yield held

@@ -1,0 +1,126 @@
+"""Client of the cleanup service: one message a transaction, committed to stable storage.
+
+A transaction is one conversation: `Begin`, then `More` as often as it takes, and one answer. It
+gathers what it is given, so that a small message is a single frame.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from mta.ipc.client import RequestLost, Unavailable
+from mta.ipc.messages import (
+    CONTENT_LIMIT,
+    RECIPIENTS_LIMIT,
+    Begin,
+    CleanupReply,
+    Committed,
+    More,
+)
+from mta.ipc.pool import Conversation, ConversationPool
+from mta.proto.envelope import Origin, Recipient
+from mta.util.log import Log
+
+__all__ = ["CleanupClient", "Transaction"]
+
+CONNECTION_LIMIT: Final = 1000  # transactions of one process at a time
+
+
+class Transaction:
+    """One message on its way into the queue: recipients, content, then `commit` or `abort`.
+
+    Only `commit` raises: an earlier failure is kept for it, and `failed` tells that there is no
+    point in going on.
+    """
+
+    def __init__(
+        self, conversation: Conversation[Committed], sender: str, origin: Origin, body_8bit: bool
+    ) -> None:
+        self._conversation = conversation
+        self._sender = sender
+        self._origin = origin
+        self._body_8bit = body_8bit
+        self._begun = False
+        self._recipients: list[Recipient] = []
+        self._content = bytearray()
+
+    @property
+    def failed(self) -> bool:
+        """Whether cleanup has already refused the message or gone away."""
+        return self._conversation.is_over
+
+    async def recipients(self, recipients: Sequence[Recipient]) -> None:
+        """Add recipients."""
+        self._recipients += recipients
+        while len(self._recipients) > RECIPIENTS_LIMIT and not self.failed:
+            await self._send(last=False)
+
+    async def content(self, data: bytes | bytearray | memoryview) -> None:
+        """Add content, as it is to be stored; waits while cleanup does not keep up."""
+        self._content += data
+        while len(self._content) > CONTENT_LIMIT and not self.failed:
+            await self._send(last=False)
+
+    async def commit(self) -> str:
+        """End the message; the queue id under which it is on stable storage.
+
+        Raises `MailError`: what cleanup refused it with, or 451 when its answer did not come. The
+        message may then be in the queue all the same: a client that tries again makes a duplicate.
+        """
+        while self._left_over and not self.failed:
+            await self._send(last=False)
+        if self._conversation.answer is None:
+            await self._send(last=True)
+        elif isinstance(self._conversation.answer, Committed):
+            self._conversation.drop()
+            raise Unavailable("cleanup: committed before the end of the message")
+        try:
+            return (await self._conversation.reply()).queue_id
+        except RequestLost as error:
+            raise Unavailable(f"cleanup: {error}") from error
+
+    def abort(self) -> None:
+        """Give the message up: cleanup discards what it has."""
+        self._conversation.drop()
+
+    @property
+    def _left_over(self) -> bool:
+        """Whether there is more than one frame can hold."""
+        return len(self._recipients) > RECIPIENTS_LIMIT or len(self._content) > CONTENT_LIMIT
+
+    async def _send(self, *, last: bool) -> None:
+        recipients = tuple(self._recipients[:RECIPIENTS_LIMIT])
+        with memoryview(self._content) as view:
+            content = bytes(view[:CONTENT_LIMIT])
+        del self._recipients[:RECIPIENTS_LIMIT]
+        del self._content[:CONTENT_LIMIT]
+        if self._begun:
+            await self._conversation.send(More(recipients, content, last))
+            return
+        self._begun = True
+        await self._conversation.send(
+            Begin(self._sender, self._origin, self._body_8bit, recipients, content, last)
+        )
+
+
+class CleanupClient:
+    """Opens transactions; each has a connection of its own from its first frame to its end."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        log: Log,
+        path: str = "private/cleanup",
+    ) -> None:
+        self._pool = ConversationPool[Committed](
+            path, CleanupReply, loop, timeout, log, limit=CONNECTION_LIMIT
+        )
+
+    async def begin(self, sender: str, origin: Origin, body_8bit: bool) -> Transaction:
+        """Begin a message; nothing is sent before there is a frame's worth of it."""
+        return Transaction(self._pool.conversation(), sender, origin, body_8bit)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()

@@ -1,0 +1,282 @@
+"""One SEQPACKET connection between two daemons: frames of typed messages, both ways.
+
+A frame is one packet, the msgpack array `[version, number, body]`. What arrives is gossip: it is
+decoded against the types and bounds of `mta.ipc.messages`, with exactly the descriptors that its
+message is to bring; otherwise the connection is logged and closed. The event loop calls back; raw
+sockets, because neither asyncio nor uvloop has SEQPACKET transports or passes descriptors.
+"""
+
+import array
+import asyncio
+import os
+import socket
+import types
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mta.ipc.messages import FRAME_LIMIT, PROTOCOL_VERSION, Message
+from mta.util.log import Log
+
+__all__ = ["Connection", "Descriptors", "MessageTypes", "close_all", "encode"]
+
+Body = TypeVar("Body", bound=Message)
+Descriptors = tuple[int, ...]
+MessageTypes = type[Message] | types.UnionType  # what may arrive on a connection
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+BURST: Final = 16  # frames read in one wake-up, so that one peer does not starve the others
+QUEUE_LIMIT: Final = 64  # frames that wait for a peer to read
+_DESCRIPTOR_SIZE: Final = array.array("i").itemsize
+
+
+class _Frame(Struct, Generic[Body], frozen=True, array_like=True, forbid_unknown_fields=True):
+    version: Literal[1]
+    number: Number
+    body: Body
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODERS: Final[dict[MessageTypes, msgspec.msgpack.Decoder[Any]]] = {}
+# Frames are decoded, that is copied out, before the next one is read: one buffer does for all.
+_BUFFER: Final = bytearray(FRAME_LIMIT)
+_VIEW: Final = memoryview(_BUFFER)
+
+
+def encode(number: int, body: Message) -> bytes:
+    """Serialize one frame; ValueError if it is larger than `FRAME_LIMIT`, a programming error."""
+    frame = _ENCODER.encode((PROTOCOL_VERSION, number, body))
+    if len(frame) > FRAME_LIMIT:
+        raise ValueError(f"{type(body).__name__}: a frame of {len(frame)} octets")
+    return frame
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close received descriptors."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _decoder(body_type: MessageTypes) -> msgspec.msgpack.Decoder[Any]:
+    decoder = _DECODERS.get(body_type)
+    if decoder is None:
+        decoder = _DECODERS[body_type] = msgspec.msgpack.Decoder(
+            _Frame[body_type]  # type: ignore[valid-type]
+        )
+    return decoder
+
+
+class Connection(Generic[Body]):
+    """A connected socket, owned and closed here.
+
+    `received(number, body, descriptors)` is called for each frame; the descriptors, close-on-exec,
+    belong to the callee. `closed(reason)` is called exactly once, from the loop or from `close`;
+    `reason` is empty at the peer's end of file and at our own close.
+    """
+
+    def __init__(
+        self,
+        peer: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        body_type: MessageTypes,
+        *,
+        name: str,
+        log: Log,
+        received: Callable[[int, Body, Descriptors], None],
+        closed: Callable[[str], None],
+    ) -> None:
+        self.malformed = False  # the peer broke the protocol
+        self.is_closed = False
+        self.when_drained: Callable[[], None] | None = None  # called when no frame waits any more
+        self._socket = peer
+        self._loop = loop
+        self._name = name
+        self._log = log
+        self._received = received
+        self._on_closed = closed
+        self._decode = _decoder(body_type).decode
+        most = max(kind.descriptors for kind in get_args(body_type) or (body_type,))
+        self._ancillary_size = socket.CMSG_LEN(most * _DESCRIPTOR_SIZE) if most else 0
+        self._queue: deque[tuple[bytes, Descriptors]] = deque()
+        self._drained: asyncio.Future[None] | None = None
+        self._reading = False
+        self._send_failed = False
+        self._closing = False
+        self.resume()
+
+    # Sending
+
+    @property
+    def congested(self) -> bool:
+        """Whether frames wait for the peer to read: the time to await `drained`."""
+        return bool(self._queue)
+
+    def send(self, number: int, body: Message, descriptors: Descriptors = ()) -> None:
+        """Send one message; the descriptors must stay open until `drained`."""
+        self.send_frame(encode(number, body), descriptors)
+
+    def send_frame(self, frame: bytes, descriptors: Descriptors = ()) -> None:
+        """Send one encoded frame; on a dead connection nothing happens.
+
+        A peer that lets `QUEUE_LIMIT` frames wait is given up.
+        """
+        if self.is_closed or self._send_failed:
+            return
+        if self._queue:
+            self._queue.append((frame, descriptors))
+            if len(self._queue) > QUEUE_LIMIT:
+                self._end("the peer does not read")
+        elif not self._try_send(frame, descriptors) and not self.is_closed:
+            self._queue.append((frame, descriptors))
+            self._loop.add_writer(self._socket, self._writable)
+
+    async def drained(self) -> None:
+        """Return when no frame waits any more, or when none ever will be sent."""
+        while self._queue:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    @property
+    def send_failed(self) -> bool:
+        """Whether the peer was found gone while sending; what it said before may still arrive."""
+        return self._send_failed
+
+    def _try_send(self, frame: bytes, descriptors: Descriptors) -> bool:
+        """Whether the frame is dealt with; packets are sent whole or not at all."""
+        try:
+            if descriptors:
+                ancillary = array.array("i", descriptors)
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)
+                self._socket.sendmsg((frame,), (rights,))
+            else:
+                self._socket.send(frame)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            # The peer closed, perhaps after replies and a Goodbye that we have not read yet: the
+            # reader goes on until it meets the end of file.
+            self._send_failed = True
+        except OSError as error:  # EMSGSIZE, ENOBUFS, ETOOMANYREFS ...: lost as far as we know
+            self._end(f"send: {error}")
+        return True
+
+    def _writable(self) -> None:
+        while self._queue:
+            if not self._try_send(*self._queue[0]) or self.is_closed:
+                return
+            if self._send_failed:
+                break
+            self._queue.popleft()
+        self._stop_writing()
+        if self._closing:
+            self._end("")
+        elif self.when_drained is not None:
+            self.when_drained()
+
+    def _stop_writing(self) -> None:
+        self._queue.clear()
+        self._loop.remove_writer(self._socket)
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    # Receiving
+
+    def pause(self) -> None:
+        """Read no further frame for now."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._socket)
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._reading and not self.is_closed:
+            self._reading = True
+            self._loop.add_reader(self._socket, self.read)
+
+    def read(self) -> None:
+        """Take what has arrived, at most a burst."""
+        for _ in range(BURST):
+            if not self._reading:
+                return
+            try:
+                size, ancillary, flags, _ = self._socket.recvmsg_into(
+                    (_BUFFER,), self._ancillary_size, socket.MSG_CMSG_CLOEXEC
+                )
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionResetError:
+                # The peer closed with frames of ours unread. The kernel reports that once, before
+                # what the peer had sent: read on, to the end of file.
+                continue
+            except OSError as error:
+                self._end(f"receive: {error}")
+                return
+            if size == 0:
+                close_all(_descriptors(ancillary))
+                self._end("")
+                return
+            self._take(size, _descriptors(ancillary) if ancillary else (), flags)
+
+    def _take(self, size: int, descriptors: Descriptors, flags: int) -> None:
+        try:
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise ValueError("truncated: a frame too long, or descriptors not expected")
+            frame = self._decode(_VIEW[:size])
+            if len(descriptors) != frame.body.descriptors:
+                raise ValueError(f"{type(frame.body).__name__} with {len(descriptors)} descriptors")
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            close_all(descriptors)
+            self.refuse(str(error))
+            return
+        self._received(frame.number, frame.body, descriptors)
+
+    # Ending
+
+    def refuse(self, reason: str) -> None:
+        """Close, and say in the log that the peer broke the protocol."""
+        if self.is_closed:
+            return
+        self.malformed = True
+        pid, uid, _ = self._credentials()
+        self._log.error("ipc_malformed", socket=self._name, peer=pid, uid=uid, reason=reason[:500])
+        self._end(f"malformed: {reason}")
+
+    def _credentials(self) -> tuple[int, int, int]:
+        size = 3 * _DESCRIPTOR_SIZE
+        data = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid, uid, gid = array.array("i", data)
+        return pid, uid, gid
+
+    def finish(self) -> None:
+        """Close when the frames that wait have been sent."""
+        if self._queue:
+            self._closing = True
+            self.pause()
+        else:
+            self._end("")
+
+    def close(self) -> None:
+        """Close now; frames that wait are lost."""
+        self._end("")
+
+    def _end(self, reason: str) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.pause()
+        self._stop_writing()
+        self._socket.close()
+        self._on_closed(reason)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> Descriptors:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % _DESCRIPTOR_SIZE])
+    return tuple(found)

@@ -1,0 +1,37 @@
+"""Client of the queue manager: notifications, which may be lost, and an operator's requests."""
+
+import asyncio
+
+from mta.ipc.client import ServiceClient
+from mta.ipc.messages import Accepted, Arrived, Flush, QmgrReply
+from mta.util.log import Log
+
+__all__ = ["QmgrClient"]
+
+
+class QmgrClient:
+    """Talks to qmgr over one kept connection."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        log: Log,
+        path: str = "public/qmgr",
+    ) -> None:
+        self._service = ServiceClient[Accepted](path, QmgrReply, loop, timeout, log)
+
+    def notify_arrived(self, queue_id: str) -> None:
+        """Say that a message is in incoming; never waits: qmgr's scan finds what gets lost."""
+        self._service.notify(Arrived(queue_id))
+
+    async def flush(self, queue_id: str = "") -> int:
+        """Have deferred mail tried now, one message or all; the number of messages concerned.
+
+        Raises `MailError` when qmgr refused or is unavailable.
+        """
+        return (await self._service.request(Flush(queue_id), idempotent=True)).count
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._service.close()

@@ -1,0 +1,46 @@
+"""Client of the rewrite service: the canonical form and the route of an address."""
+
+import asyncio
+from typing import Final
+
+from mta.ipc.client import ServiceClient
+from mta.ipc.messages import Resolve, Resolved, RewriteReply
+from mta.util.log import Log
+
+__all__ = ["RewriteClient"]
+
+CACHE_LIMIT: Final = 2000  # addresses
+CACHE_TIME: Final = 30.0  # seconds, as long as Postfix's clients believe an answer
+
+
+class RewriteClient:
+    """Resolves addresses, and remembers the answers for a short while."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        log: Log,
+        path: str = "private/rewrite",
+    ) -> None:
+        self._loop = loop
+        self._service = ServiceClient[Resolved](path, RewriteReply, loop, timeout, log)
+        self._cache: dict[str, tuple[float, Resolved]] = {}  # least recently used first
+
+    async def resolve(self, address: str) -> Resolved:
+        """Resolve one address.
+
+        Raises `MailError`: 5xx for an address that is none, 451 when the service is unavailable.
+        """
+        found = self._cache.pop(address, None)
+        if found is None or found[0] < self._loop.time():
+            reply = await self._service.request(Resolve(address), idempotent=True)
+            found = self._loop.time() + CACHE_TIME, reply
+        self._cache[address] = found
+        if len(self._cache) > CACHE_LIMIT:
+            del self._cache[next(iter(self._cache))]
+        return found[1]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._service.close()

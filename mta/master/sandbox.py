@@ -1,0 +1,116 @@
+"""The sandbox: what a daemon may still do once it knows what it is.
+
+Entered after check-in and before loop and threads, for a thread that runs already stays free:
+no_new_privs, resource limits, then Landlock. It is made from what the daemon's module declares;
+the interpreter's own files and a few of the system's are granted to all. Nothing can be executed,
+and no TCP port can be bound: listeners come from the master.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import mta
+from mta.config.parameters import Parameters
+from mta.config.snapshot import SNAPSHOT_DIRECTORY
+from mta.util.landlock import LEAST_ABI, landlock_abi, restrict
+from mta.util.libc import no_new_privileges
+from mta.util.log import Log
+
+__all__ = ["Needs", "SandboxError", "enter_sandbox", "expand"]
+
+_SYSTEM: Final = (
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/ssl",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/share/zoneinfo",
+    "/dev/null",
+    "/dev/urandom",
+)
+_LIBRARIES: Final = ("lib", "lib64")  # below the interpreter's prefixes
+# A client may need descriptors for its socket, its transaction, and a file or two.
+_DESCRIPTORS_A_CLIENT: Final = 4
+_DESCRIPTORS_OF_ITS_OWN: Final = 64
+
+
+class SandboxError(Exception):
+    """What the daemon declares cannot be granted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a daemon's module declares: files and TCP ports beyond what all daemons get.
+
+    Paths are absolute or relative to the queue directory, and name what exists at start. A path
+    may begin with the name of a parameter: "$virtual_mailbox_base"; ".." is resolved by the text
+    alone, so that "$log_file/.." is the folder that the log file lies in.
+    """
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()  # to create, rename and remove too
+    tcp_connect: tuple[int, ...] = ()
+
+
+def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: Log) -> None:
+    """Give up all that `needs` does not name; SandboxError names what cannot be granted.
+
+    A kernel without Landlock is told to the log, and the daemon runs with the rest.
+    """
+    no_new_privileges()
+    _limit_resources(client_limit, log)
+    abi = landlock_abi()
+    if abi < LEAST_ABI:
+        log.warning("sandbox_incomplete", missing="landlock", abi=abi)
+        return
+    try:
+        restrict(
+            read=[*_common(), *(expand(path, parameters) for path in needs.read)],
+            write=[expand(path, parameters) for path in needs.write],
+            tcp_connect=needs.tcp_connect,
+        )
+    except OSError as error:
+        raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
+
+
+def expand(path: str, parameters: Parameters) -> str:
+    """A path of `Needs` with its parameter's value in place, normalised."""
+    if not path.startswith("$"):
+        return os.path.normpath(path)
+    name, _, rest = path[1:].partition("/")
+    value = getattr(parameters, name, None)
+    if not isinstance(value, str) or not value:
+        raise SandboxError(f"NEEDS {path}: the parameter {name} holds no path")
+    return os.path.normpath(os.path.join(value, rest))
+
+
+def _common() -> Iterator[str]:
+    """What every daemon may read, as far as it is there."""
+    # Libraries and our package alone, not the folders around them: the queue may lie in those.
+    prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
+    libraries = {os.path.join(prefix, name) for prefix in prefixes for name in _LIBRARIES}
+    libraries.update(path for path in sys.path if path.endswith("-packages"))
+    package = os.path.dirname(os.path.abspath(mta.__file__))
+    for path in (*sorted(libraries), package, SNAPSHOT_DIRECTORY, *_SYSTEM):
+        if os.path.exists(path):
+            yield path
+
+
+def _limit_resources(client_limit: int, log: Log) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core holds other people's mail
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = client_limit * _DESCRIPTORS_A_CLIENT + _DESCRIPTORS_OF_ITS_OWN
+    if wanted > soft:
+        granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+        if granted < wanted:
+            log.warning("descriptors_limited", wanted=wanted, granted=granted)

@@ -1,0 +1,134 @@
+r"""Addresses of the envelope: text to parts and back (RFC 5321, 4.1.2).
+
+The canonical form has the domain in lower case, quotes only where the local part needs them, and
+no source route. Local parts keep their case (2.4). ASCII only: there is no SMTPUTF8 (RFC 6531).
+Deviations: an underscore is taken for a letter in domains, for many real hosts bear one; of the
+address literals, only IPv4 and IPv6 ones have a meaning here.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+__all__ = ["DOMAIN_LIMIT", "LOCAL_PART_LIMIT", "PATH_LIMIT", "Mailbox", "parse", "parse_path"]
+
+# RFC 5321, 4.5.3.1, in octets; the path with its brackets and route.
+LOCAL_PART_LIMIT: Final = 64
+DOMAIN_LIMIT: Final = 255
+PATH_LIMIT: Final = 256
+
+# sub-domain    = Let-dig [Ldh-str]
+# Ldh-str       = *( ALPHA / DIGIT / "-" ) Let-dig
+_SUB_DOMAIN: Final = r"[A-Za-z0-9_]+(?:-+[A-Za-z0-9_]+)*"
+
+# Domain        = sub-domain *("." sub-domain)
+_DOMAIN: Final = rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*"
+
+# address-literal  = "[" ( IPv4-address-literal / IPv6-address-literal /
+#                    General-address-literal ) "]"
+_LITERAL: Final = r"\[[A-Za-z0-9:.-]+\]"
+
+# atext (RFC 5322, 3.2.3), Atom = 1*atext, Dot-string = Atom *("." Atom)
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOT_STRING: Final = rf"{_ATOM}(?:\.{_ATOM})*"
+
+# Quoted-string    = DQUOTE *QcontentSMTP DQUOTE, where QcontentSMTP is one of
+# quoted-pairSMTP  = %d92 %d32-126
+# qtextSMTP        = %d32-33 / %d35-91 / %d93-126
+_QUOTED_STRING: Final = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+
+# Local-part    = Dot-string / Quoted-string
+# Mailbox       = Local-part "@" ( Domain / address-literal )
+_MAILBOX: Final = (
+    rf"(?P<local>{_DOT_STRING}|{_QUOTED_STRING})(?:@(?P<domain>{_DOMAIN}|{_LITERAL}))?"
+)
+
+# A-d-l         = At-domain *( "," At-domain )
+# At-domain     = "@" Domain
+# "MUST BE accepted, SHOULD NOT be generated, and SHOULD be ignored."
+_ROUTE: Final = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
+
+# Path          = "<" [ A-d-l ":" ] Mailbox ">", and the null path of Reverse-path
+_ADDRESS: Final = re.compile(rf"{_ROUTE}{_MAILBOX}")
+_PATH: Final = re.compile(rf"<(?:{_ROUTE}{_MAILBOX})?>")
+
+_BARE: Final = re.compile(_DOT_STRING)
+_PAIR: Final = re.compile(r"\\(.)")
+_SPECIAL: Final = re.compile(r'(["\\])')
+_LABEL_LIMIT: Final = 63  # octets (RFC 1035, 2.3.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The parts of an address; `str()` is its canonical form.
+
+    `local` is the local part without quoting. `domain` is in lower case, an address literal with
+    its brackets, or empty where none was given.
+    """
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        local = self.local
+        if not _BARE.fullmatch(local):
+            local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
+        return f"{local}@{self.domain}" if self.domain else local
+
+
+def parse(text: str) -> Mailbox:
+    """Parse an address without brackets; ValueError says what is wrong with it."""
+    found = _ADDRESS.fullmatch(text) if len(text) <= PATH_LIMIT else None
+    if found is None:
+        _explain(text)
+    return _mailbox(found)
+
+
+def parse_path(text: str) -> tuple[Mailbox | None, str]:
+    """Parse the path at the beginning of `text`; returns it and the text after it.
+
+    The null path `<>` is None. Only `<postmaster>` may lack a domain (RFC 5321, 4.5.1). ValueError
+    says what is wrong.
+    """
+    found = _PATH.match(text, 0, PATH_LIMIT)
+    if found is None:
+        _explain(text)
+    rest = text[found.end() :]
+    if found["local"] is None:
+        return None, rest
+    mailbox = _mailbox(found)
+    if not mailbox.domain and mailbox.local.lower() != "postmaster":
+        raise ValueError("an address needs a domain")
+    return mailbox, rest
+
+
+def _mailbox(found: re.Match[str]) -> Mailbox:
+    local, domain = found["local"], found["domain"] or ""
+    if len(local) > LOCAL_PART_LIMIT:
+        raise ValueError(f"a local part of more than {LOCAL_PART_LIMIT} octets")
+    if local.startswith('"'):
+        local = _PAIR.sub(r"\1", local[1:-1])
+    if domain.startswith("["):
+        domain = _literal(domain[1:-1])
+    elif len(domain) > DOMAIN_LIMIT or any(len(x) > _LABEL_LIMIT for x in domain.split(".")):
+        raise ValueError("a domain, or a label of it, is too long")
+    return Mailbox(local, domain.lower() if not domain.startswith("[") else domain)
+
+
+def _literal(text: str) -> str:
+    """The canonical form of what an address literal holds (RFC 5321, 4.1.3)."""
+    tag, colon, address = text.partition(":")
+    if not colon:
+        return f"[{ipaddress.IPv4Address(text)}]"
+    if tag.lower() != "ipv6":
+        raise ValueError(f"an address literal of an unknown kind: {tag[:20]}")
+    return f"[IPv6:{ipaddress.IPv6Address(address)}]"
+
+
+def _explain(text: str) -> NoReturn:
+    if not text.isascii():
+        raise ValueError("an address that is not ASCII needs SMTPUTF8, which is not offered")
+    if any(not character.isprintable() for character in text):
+        raise ValueError("a control character in an address")
+    raise ValueError(f"not an address of at most {PATH_LIMIT} octets (RFC 5321, 4.1.2)")

@@ -1,0 +1,207 @@
+"""A queue file that lies in the queue, read with suspicion.
+
+The file is opened below a directory descriptor, never through a symbolic link, and must be a
+regular file of ours with one link and the mode of a complete file; then head, envelope, end record
+and journal must parse. The content is not read here: whoever needs it reads it with `pread` from
+`descriptor`, which is read-only and may be passed on.
+"""
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from mta.proto.envelope import Envelope
+from mta.proto.status import Disposition
+from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
+from mta.queue.format import Body, decode_end, decode_envelope, decode_head
+from mta.queue.journal import Attempted, JournalScanner, Retry
+from mta.queue.layout import State, path_of
+
+__all__ = ["COMPLETE_MODE", "INCOMPLETE_MODE", "StoredMessage", "open_message"]
+
+INCOMPLETE_MODE: Final = 0o600
+COMPLETE_MODE: Final = 0o700
+
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FIRST_READ: Final = 16384  # octets: most messages whole, with one call
+_CHUNK: Final = 262144
+_JOURNAL_LIMIT: Final = 1024 * 1024 * 1024
+
+
+class StoredMessage:
+    """One message of the queue; close it, or use it as a context manager.
+
+    `outcomes` holds the last word on each recipient attempted so far, by its index.
+    """
+
+    __slots__ = (
+        "_content_checksum",
+        "attempts",
+        "content_length",
+        "content_offset",
+        "descriptor",
+        "envelope",
+        "next_attempt",
+        "outcomes",
+        "queue_id",
+        "reason",
+        "size",
+        "state",
+    )
+
+    def __init__(self, state: State, queue_id: str, descriptor: int) -> None:
+        """Parse the open file; the descriptor is the caller's if this raises QueueFileCorrupt."""
+        self.state = state
+        self.queue_id = queue_id
+        self.descriptor = descriptor
+        self.attempts = 0
+        self.next_attempt = 0.0  # seconds since the epoch; 0 = at once
+        self.reason = ""  # of the last deferral
+        self.outcomes: dict[int, Attempted] = {}
+        self.size = os.fstat(descriptor).st_size  # octets of the whole file
+        first = os.pread(descriptor, _FIRST_READ, 0)
+        body = decode_head(queue_id, first)
+        if body.journal_offset > self.size:
+            raise QueueFileCorrupt(queue_id, "truncated")
+        self.content_offset = body.content_offset
+        self.content_length = body.content_length
+        encoded = self._read(first, body.HEAD_SIZE, body.envelope_length)
+        end = self._read(first, body.end_offset, body.END_SIZE)
+        envelope_checksum, self._content_checksum = decode_end(queue_id, body, end)
+        if zlib.crc32(encoded) != envelope_checksum:
+            raise QueueFileCorrupt(queue_id, "damaged envelope")
+        self.envelope: Envelope = decode_envelope(queue_id, encoded)
+        self._read_journal(first, body)
+
+    @property
+    def done(self) -> frozenset[int]:
+        """The indices of the recipients that are finished: delivered or bounced."""
+        return frozenset(
+            index
+            for index, outcome in self.outcomes.items()
+            if outcome.disposition is not Disposition.DEFERRED
+        )
+
+    def content(self) -> Iterator[bytes]:
+        """The content in pieces; QueueFileCorrupt when the file ends too early."""
+        position, left = self.content_offset, self.content_length
+        while left:
+            piece = os.pread(self.descriptor, min(left, _CHUNK), position)
+            if not piece:
+                raise QueueFileCorrupt(self.queue_id, "truncated")
+            yield piece
+            position += len(piece)
+            left -= len(piece)
+
+    def verify_content(self) -> None:
+        """Read the whole content; QueueFileCorrupt if its checksum does not hold."""
+        checksum = 0
+        for piece in self.content():
+            checksum = zlib.crc32(piece, checksum)
+        if checksum != self._content_checksum:
+            raise QueueFileCorrupt(self.queue_id, "damaged content")
+
+    def close(self) -> None:
+        """Close the descriptor; twice is harmless."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self, first: bytes, offset: int, length: int) -> bytes:
+        """Exactly these octets of the file, from what is already read if they are in it."""
+        if offset + length <= len(first):
+            return first[offset : offset + length]
+        pieces = bytearray()
+        while len(pieces) < length:
+            piece = os.pread(self.descriptor, length - len(pieces), offset + len(pieces))
+            if not piece:
+                raise QueueFileCorrupt(self.queue_id, "truncated")
+            pieces += piece
+        return bytes(pieces)
+
+    def _read_journal(self, first: bytes, body: Body) -> None:
+        position = body.journal_offset
+        if self.size - position > _JOURNAL_LIMIT:
+            raise QueueFileCorrupt(self.queue_id, f"a journal of {self.size - position} octets")
+        scanner = JournalScanner()
+        while position < self.size:
+            length = min(_CHUNK, self.size - position)
+            piece = self._read(first, position, length)
+            position += length
+            try:
+                for record in scanner.feed(piece, last=position >= self.size):
+                    self._note(record)
+            except ValueError as error:
+                raise QueueFileCorrupt(self.queue_id, f"damaged journal: {error}") from error
+
+    def _note(self, record: Attempted | Retry) -> None:
+        if isinstance(record, Retry):
+            self.attempts = record.attempts
+            self.next_attempt = record.next_attempt
+            self.reason = record.reason
+            return
+        known = self.outcomes.get(record.index)
+        delivered = known is not None and known.disposition is Disposition.DELIVERED
+        if record.index < len(self.envelope.recipients) and not delivered:
+            self.outcomes[record.index] = record
+
+
+def open_message(root: int, state: State, queue_id: str) -> StoredMessage:
+    """Open one message below the queue directory's descriptor.
+
+    QueueFileMissing, QueueFileIncomplete and QueueFileCorrupt tell why there is none; an OSError
+    (descriptors or memory exhausted, an input/output error) says nothing about the file.
+    """
+    path = path_of(state, queue_id)
+    try:
+        descriptor = os.open(path, _FLAGS, dir_fd=root)
+    except FileNotFoundError:
+        raise QueueFileMissing(path) from None
+    except OSError as error:
+        if _is_entry_of_another_kind(root, path):
+            raise QueueFileCorrupt(path, "not a regular file") from error
+        raise
+    try:
+        _check_file(path, os.fstat(descriptor))
+        return StoredMessage(state, queue_id, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _is_entry_of_another_kind(root: int, path: str) -> bool:
+    """Whether the open failed because this is a link, a socket or a device (ELOOP, ENXIO)."""
+    try:
+        return not stat.S_ISREG(os.lstat(path, dir_fd=root).st_mode)
+    except FileNotFoundError:
+        raise QueueFileMissing(path) from None
+
+
+def _check_file(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise QueueFileCorrupt(path, "not a regular file")
+    if found.st_nlink == 0:
+        raise QueueFileMissing(path)  # removed between open and fstat
+    if found.st_nlink != 1:
+        raise QueueFileCorrupt(path, f"has {found.st_nlink} links")
+    if found.st_uid != os.geteuid():
+        raise QueueFileCorrupt(path, f"belongs to uid {found.st_uid}")
+    mode = stat.S_IMODE(found.st_mode)
+    if mode == INCOMPLETE_MODE:
+        raise QueueFileIncomplete(path)
+    if mode != COMPLETE_MODE:
+        raise QueueFileCorrupt(path, f"has mode {mode:04o}")

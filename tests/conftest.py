@@ -1,0 +1,98 @@
+"""Fixtures and rules of all tests."""
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from support.instance import Instance, NewInstance, Settings
+from support.needs import missing, require_all
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "requires(*needs): commands, `root` or `user`: what the test needs to run"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("requires"):
+        for need in marker.args:
+            if reason := missing(need):
+                pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where everything is required, a skip is a failure; it keeps its reason."""
+    if report.skipped and require_all() and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, although REQUIRE_ALL=1: {report.longrepr}"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a short name, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _instances(base: Path) -> Iterator[NewInstance]:
+    # Each is closed, even when closing another failed.
+    with contextlib.ExitStack() as stack:
+        numbers = itertools.count()
+
+        def make(
+            parameters: Settings | None = None,
+            services: Settings | None = None,
+            *,
+            directory: Path | None = None,
+        ) -> Instance:
+            made = Instance(directory or base / str(next(numbers)), parameters, services)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def new_instance(short_path: Path) -> Iterator[NewInstance]:
+    """Make systems, each in a folder of its own; at the end all are stopped, whatever happened."""
+    with _instances(short_path) as make:
+        yield make
+
+
+@pytest.fixture
+def instance(new_instance: NewInstance) -> Instance:
+    """One running system with the defaults."""
+    running = new_instance()
+    running.start()
+    return running
+
+
+@pytest.fixture(scope="module")
+def shared_instance() -> Iterator[Instance]:
+    """One running system for all tests of a module that leave it as they found it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp") as name,
+        _instances(Path(name)) as make,
+    ):
+        running = make()
+        running.start()
+        yield running

@@ -1,0 +1,561 @@
+"""The queue manager as a real process, between a scripted rewrite service and scripted agents."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.own_master import DaemonProcess, write_snapshot
+from support.scripted_service import ScriptedService, call, listen_ipc, notify
+from support.waiting import wait_until
+
+from mta.config.snapshot import Service
+from mta.ipc.messages import (
+    Accepted,
+    Arrived,
+    Deliver,
+    DomainClass,
+    Flush,
+    Message,
+    Outcome,
+    Outcomes,
+    Refused,
+    Resolve,
+    Resolved,
+)
+from mta.master.channel import Bye, Command, Crossing
+from mta.proto.envelope import Envelope, Origin, Recipient
+from mta.proto.status import Disposition, Status
+from mta.queue.layout import STATES, State, create_layout, path_of
+from mta.queue.queue_id import new_queue_id
+from mta.queue.reader import StoredMessage
+from mta.queue.store import QueueStore
+from mta.queue.writer import QueueWriter
+
+CONTENT = b"Subject: x\r\n\r\nbody\r\n"
+SENT = Status(250, "2.0.0", "delivered")
+LATER = Status(450, "4.2.1", "mailbox busy")
+NEVER = Status(550, "5.1.1", "no such mailbox")
+_DISPOSITIONS = {2: Disposition.DELIVERED, 4: Disposition.DEFERRED, 5: Disposition.BOUNCED}
+
+Answer = Callable[[Deliver, list[int]], Message | bytes | None]
+
+
+def outcome(index: int, status: Status) -> Outcome:
+    return Outcome(index, _DISPOSITIONS[status.code // 100], status, "virtual")
+
+
+def saying(*statuses: Status) -> Callable[[Deliver, list[int]], Outcomes]:
+    """An agent that says this of the recipients in the envelope's order."""
+
+    def answer(request: Deliver, _: list[int]) -> Outcomes:
+        return Outcomes(tuple(outcome(to.index, statuses[to.index]) for to in request.recipients))
+
+    return answer
+
+
+def resolving(request: Resolve, _: list[int]) -> Message:
+    domain = request.address.rpartition("@")[2]
+    if domain == "unknown.test":
+        return Refused(Status(451, "4.3.0", "lookup failed"))
+    transport = {"relay.test": "absent", "none.test": ""}.get(domain, "virtual")
+    return Resolved(request.address, DomainClass.VIRTUAL, transport, domain)
+
+
+class Bench:
+    """A queue, the services around the queue manager, and queue managers."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        create_layout(str(directory))
+        self.queue = QueueStore(str(directory))
+        self.rewrite = stack.enter_context(
+            ScriptedService(directory, "private/rewrite", Resolve, resolving)
+        )
+        self.agent = stack.enter_context(
+            ScriptedService(directory, "private/virtual", Deliver, saying(SENT))
+        )
+        self._listener = stack.enter_context(listen_ipc(directory, "public/qmgr"))
+
+    def start(self, *, ready: bool = True, **parameters: float) -> DaemonProcess:
+        """Start a queue manager."""
+        row = {
+            "name": "qmgr",
+            "daemon": "qmgr",
+            "listen": ["ipc:public/qmgr"],
+            "client_limit": 100,
+            "restart": "always",
+        }
+        settings = {"minimal_backoff_time": 300.0, "queue_run_delay": 60.0, **parameters}
+        snapshot = write_snapshot(self.directory, row, parameters=settings)
+        agent: Service = msgspec.structs.replace(
+            snapshot.services[0], name="virtual", daemon="virtual", listen=("ipc:private/virtual",)
+        )
+        snapshot = msgspec.structs.replace(snapshot, services=(*snapshot.services, agent))
+        path = self.directory / "config" / "1.json"
+        path.write_bytes(msgspec.json.encode(snapshot))
+        daemon = DaemonProcess(
+            ["-m", "mta.daemons.qmgr"],
+            self.directory,
+            [("ipc:public/qmgr", self._listener.fileno())],
+            service="qmgr",
+        )
+        if ready:
+            with ExitStack() as failure:
+                failure.push(daemon)
+                daemon.hear_until(Crossing("free"))
+                failure.pop_all()
+        return daemon
+
+    def enqueue(self, *recipients: str, age: float = 0.0) -> str:
+        """Put a message into incoming/ without a word to anybody."""
+        now = time.time() - age
+        writer = QueueWriter(
+            self.queue.descriptor,
+            new_queue_id(now, os.urandom(8)),
+            Envelope(
+                "sender@example.org",
+                tuple(Recipient(to, to.title()) for to in recipients or ("bob@posthouse.test",)),
+                Origin("ESMTP", "192.0.2.1", 40000, "client.example", "smtp"),
+                now,
+                body_8bit=False,
+            ),
+        )
+        writer.write(CONTENT)
+        writer.seal()
+        writer.close()
+        return writer.queue_id
+
+    def send(self, *recipients: str, age: float = 0.0) -> str:
+        """Put a message into incoming/ and notify the queue manager."""
+        queue_id = self.enqueue(*recipients, age=age)
+        self.notify(queue_id)
+        return queue_id
+
+    def notify(self, queue_id: str) -> None:
+        notify(self.directory, "public/qmgr", Arrived(queue_id))
+
+    def flush(self, queue_id: str = "") -> int:
+        reply = call(self.directory, "public/qmgr", Flush(queue_id), Accepted)
+        assert isinstance(reply, Accepted)
+        return reply.count
+
+    def state(self, queue_id: str) -> State | None:
+        """Where the message lies; None when it has left the queue."""
+        found = [state for state in STATES if (self.directory / path_of(state, queue_id)).exists()]
+        return found[0] if found else None
+
+    def wait_state(self, queue_id: str, state: State | None) -> None:
+        wait_until(lambda: self.state(queue_id) == state, f"{queue_id} in {state}")
+
+    def stored(self, queue_id: str) -> StoredMessage:
+        state = self.state(queue_id)
+        assert state is not None
+        with self.queue.open_message(state, queue_id) as message:
+            return message
+
+
+@pytest.fixture
+def bench(short_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        made = Bench(short_path, stack)
+        yield made
+        made.queue.close()
+
+
+def logged(daemon: DaemonProcess, event: str) -> dict[str, Any]:
+    return wait_until(lambda: next(daemon.events(event), {}), f"the event {event}")
+
+
+# What agents say, and what becomes of the message
+
+BOB = "bob@posthouse.test"
+ANN = "ann@posthouse.test"
+
+
+@pytest.mark.parametrize(
+    ("recipients", "answer", "state", "done"),
+    [
+        ([BOB], saying(SENT), None, set()),
+        ([BOB, ANN], saying(SENT, SENT), None, set()),
+        ([BOB], saying(LATER), "deferred", set()),
+        ([BOB], saying(NEVER), "hold", {0}),
+        ([BOB, ANN], saying(SENT, LATER), "deferred", {0}),
+        ([BOB, ANN], saying(NEVER, LATER), "deferred", {0}),
+        ([BOB, ANN], saying(SENT, NEVER), "hold", {0, 1}),
+        ([BOB], lambda *_: Refused(LATER), "deferred", set()),
+        ([BOB], lambda *_: b"garbage", "deferred", set()),
+        ([BOB], lambda *_: Outcomes((outcome(1, SENT),)), "deferred", set()),
+        ([BOB], lambda *_: Outcomes(()), "deferred", set()),
+        ([BOB], lambda *_: Outcomes((outcome(0, SENT), outcome(0, SENT))), "deferred", set()),
+        (
+            [BOB],
+            lambda *_: Outcomes((Outcome(0, Disposition.BOUNCED, SENT, "virtual"),)),
+            "deferred",
+            set(),
+        ),
+        (["bob@relay.test"], saying(SENT), "deferred", set()),
+        (["bob@none.test"], saying(SENT), "deferred", set()),
+        (["bob@unknown.test"], saying(SENT), "deferred", set()),
+        (["bob@unknown.test", BOB], saying(LATER, SENT), "deferred", {1}),
+    ],
+    ids=[
+        "delivered",
+        "both-delivered",
+        "deferred",
+        "bounced",
+        "delivered-and-deferred",
+        "bounced-and-deferred",
+        "delivered-and-bounced",
+        "refused",
+        "garbage",
+        "outcome-of-another",
+        "no-outcome",
+        "two-outcomes",
+        "bounced-with-250",
+        "no-such-transport",
+        "no-transport",
+        "not-resolved",
+        "one-not-resolved",
+    ],
+)
+def test_outcomes(
+    bench: Bench, recipients: list[str], answer: Answer, state: State | None, done: set[int]
+) -> None:
+    bench.agent.answer = answer
+    with bench.start() as daemon:
+        queue_id = bench.send(*recipients)
+        ending = {None: "removed", "deferred": "deferred", "hold": "held"}[state]
+        assert logged(daemon, ending)["queue_id"] == queue_id
+        assert bench.state(queue_id) == state
+        if state is not None:
+            assert bench.stored(queue_id).done == done
+
+
+def test_a_request_bears_all_that_an_agent_needs(bench: Bench) -> None:
+    contents = []
+
+    def answer(request: Deliver, descriptors: list[int]) -> Message:
+        contents.append(os.pread(descriptors[0], request.content_length, request.content_offset))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(descriptors[0], b"x")
+        return saying(SENT, SENT)(request, descriptors)
+
+    bench.agent.answer = answer
+    with bench.start() as daemon:
+        queue_id = bench.send(BOB, ANN)
+        logged(daemon, "removed")
+    (request,) = bench.agent.requests
+    assert (request.queue_id, request.sender) == (queue_id, "sender@example.org")
+    assert request.nexthop == "posthouse.test"
+    assert [(to.index, to.address, to.original) for to in request.recipients] == [
+        (0, BOB, BOB.title()),
+        (1, ANN, ANN.title()),
+    ]
+    assert contents == [CONTENT]
+
+
+def test_a_deferred_message_waits_for_its_retry_time_even_over_a_restart(bench: Bench) -> None:
+    bench.agent.answer = saying(LATER)
+    with bench.start(minimal_backoff_time=2.0) as daemon:
+        queue_id = bench.send()
+        logged(daemon, "deferred")
+        message = bench.stored(queue_id)
+        assert (message.attempts, message.reason) == (1, "450 4.2.1 mailbox busy")
+        assert 0 < message.next_attempt - time.time() <= 2.0
+    bench.agent.answer = saying(SENT)
+    with bench.start(minimal_backoff_time=2.0):
+        bench.wait_state(queue_id, None)
+        assert time.time() >= message.next_attempt
+
+
+def test_a_recipient_who_has_the_message_never_gets_it_again(bench: Bench) -> None:
+    bench.agent.answer = saying(SENT, LATER)
+    with bench.start(minimal_backoff_time=0.3):
+        queue_id = bench.send(BOB, ANN)
+        wait_until(lambda: len(bench.agent.requests) >= 3, "two retries")
+        bench.agent.answer = saying(NEVER, SENT)
+        bench.wait_state(queue_id, None)
+    asked = [[to.index for to in request.recipients] for request in bench.agent.requests]
+    assert asked == [[0, 1], *[[1]] * (len(asked) - 1)]
+
+
+def test_a_message_that_is_too_old_is_held_with_its_story(bench: Bench) -> None:
+    bench.agent.answer = saying(LATER)
+    with bench.start(maximal_queue_lifetime=3600.0) as daemon:
+        queue_id = bench.send(age=3700)
+        assert (
+            "undelivered after 3700 s: 450 4.2.1 mailbox busy" in logged(daemon, "held")["reason"]
+        )
+        assert bench.state(queue_id) == "hold"
+    assert bench.stored(queue_id).outcomes[0].status == LATER
+
+
+def test_an_agent_that_dies_costs_no_attempt(bench: Bench) -> None:
+    bench.agent.answer = lambda *_: None
+    with bench.start() as daemon:
+        queue_id = bench.send()
+        logged(daemon, "request_lost")
+        assert bench.state(queue_id) == "incoming"
+        bench.agent.answer = saying(SENT)
+        bench.wait_state(queue_id, None)
+        assert list(daemon.events("deferred")) == []
+
+
+def test_an_agent_that_is_silent_is_a_deferral(bench: Bench) -> None:
+    silence = threading.Event()
+
+    def silent(request: Deliver, descriptors: list[int]) -> Message | bytes | None:
+        silence.wait(20)
+        return None
+
+    bench.agent.answer = silent
+    with bench.start(delivery_timeout=1.0) as daemon:
+        bench.send()
+        assert "unavailable" in logged(daemon, "deferred")["reason"]
+    silence.set()
+
+
+# Finding messages
+
+
+def test_what_lay_there_before_is_found(bench: Bench) -> None:
+    found = [bench.enqueue() for _ in range(5)]
+    with bench.start():
+        for queue_id in found:
+            bench.wait_state(queue_id, None)
+
+
+def test_a_notification_that_was_lost_costs_one_scan(bench: Bench) -> None:
+    with bench.start(queue_run_delay=0.2):
+        bench.wait_state(bench.enqueue(), None)
+
+
+def test_the_master_can_have_the_queue_scanned_now(bench: Bench) -> None:
+    with bench.start() as daemon:
+        bench.wait_state(bench.send(), None)  # the first scan is over
+        queue_id = bench.enqueue()
+        daemon.tell(Command("wake"))
+        bench.wait_state(queue_id, None)
+
+
+def test_a_message_notified_and_found_is_delivered_once(bench: Bench) -> None:
+    held = threading.Event()
+
+    def answer(request: Deliver, descriptors: list[int]) -> Message | bytes | None:
+        held.wait(10)
+        return saying(SENT)(request, descriptors)
+
+    bench.agent.answer = answer
+    with bench.start(queue_run_delay=0.1) as daemon:
+        queue_id = bench.send()
+        wait_until(lambda: bench.agent.requests, "the delivery")
+        for _ in range(3):
+            bench.notify(queue_id)
+        daemon.tell(Command("wake"))
+        time.sleep(0.5)  # some scans: an event that must not happen cannot be awaited
+        held.set()
+        bench.wait_state(queue_id, None)
+        bench.notify(queue_id)  # gone: normal
+        bench.wait_state(bench.send(), None)
+    assert len(bench.agent.requests) == 2
+
+
+def test_an_unfinished_file_is_left_alone(bench: Bench) -> None:
+    with bench.start(queue_run_delay=0.1) as daemon:
+        queue_id = bench.enqueue()
+        bench.wait_state(queue_id, None)
+        path = bench.directory / path_of("incoming", queue_id)
+        path.touch(0o600)
+        bench.notify(queue_id)
+        bench.wait_state(bench.send(), None)
+        assert path.exists()
+        assert list(daemon.events("corrupt")) == []
+
+
+@pytest.mark.parametrize("place", ["incoming", "deferred"])
+@pytest.mark.parametrize("damage", ["head", "content", "link"])
+def test_what_is_no_message_is_set_aside_and_the_rest_goes_on(
+    bench: Bench, damage: str, place: State
+) -> None:
+    damaged, sound = bench.enqueue(), bench.enqueue()
+    if place != "incoming":
+        bench.queue.move(damaged, "incoming", place)
+    path = bench.directory / path_of(place, damaged)
+    if damage == "link":
+        path.rename(bench.directory / "elsewhere")
+        path.symlink_to(bench.directory / "elsewhere")
+    else:
+        data = path.read_bytes()
+        at = 0 if damage == "head" else data.index(b"body")
+        path.write_bytes(data[:at] + b"\0" + data[at + 1 :])
+    with bench.start() as daemon:
+        bench.wait_state(sound, None)
+        assert logged(daemon, "corrupt")["queue_id"] == damaged
+    # The sandbox lets no link be moved: it is told of with each scan, and otherwise left alone.
+    assert (bench.state(damaged) == "corrupt") or damage == "link"
+    assert len(bench.agent.requests) == 1
+
+
+# Order and limits
+
+
+def test_flush_tries_deferred_mail_now(bench: Bench) -> None:
+    bench.agent.answer = saying(LATER)
+    with bench.start():
+        first, second = bench.send(), bench.send()
+        bench.wait_state(first, "deferred")
+        bench.wait_state(second, "deferred")
+        bench.agent.answer = saying(SENT)
+        assert bench.flush("0" * 22) == 0
+        assert bench.flush(first) == 1
+        bench.wait_state(first, None)
+        assert bench.state(second) == "deferred"
+        assert bench.flush() == 1
+        bench.wait_state(second, None)
+
+
+def test_a_destination_gets_no_more_deliveries_at_once_than_its_limit(bench: Bench) -> None:
+    places = threading.Semaphore(0)
+    under_way: list[str] = []
+
+    def answer(request: Deliver, descriptors: list[int]) -> Message | bytes | None:
+        under_way.append(request.nexthop)
+        places.acquire(timeout=10)
+        return saying(SENT)(request, descriptors)
+
+    bench.agent.answer = answer
+    with bench.start(default_destination_concurrency_limit=2):
+        sent = [bench.send("a@one.test") for _ in range(6)]
+        sent.append(bench.send("a@two.test"))
+        wait_until(lambda: len(under_way) == 3, "three deliveries")
+        time.sleep(0.3)  # a fourth must not come
+        assert sorted(under_way) == ["one.test", "one.test", "two.test"]
+        for _ in sent:
+            places.release()
+        for queue_id in sent:
+            bench.wait_state(queue_id, None)
+
+
+def test_many_recipients_go_in_several_requests(bench: Bench) -> None:
+    bench.agent.answer = saying(*[SENT] * 7)
+    with bench.start(default_destination_recipient_limit=2):
+        recipients = [f"u{number}@one.test" for number in range(5)]
+        bench.wait_state(bench.send(*recipients, "a@two.test", "b@two.test"), None)
+    asked = sorted([to.index for to in request.recipients] for request in bench.agent.requests)
+    assert asked == [[0, 1], [2, 3], [4], [5, 6]]
+
+
+def test_what_one_request_brought_is_on_disk_while_another_is_pending(bench: Bench) -> None:
+    slow = threading.Event()
+
+    def answer(request: Deliver, descriptors: list[int]) -> Message | bytes | None:
+        if request.nexthop == "slow.test":
+            slow.wait(10)
+        return saying(SENT, SENT)(request, descriptors)
+
+    bench.agent.answer = answer
+    with bench.start():
+        queue_id = bench.send("a@quick.test", "b@slow.test")
+        wait_until(lambda: bench.stored(queue_id).done == {0}, "the record of the first")
+        slow.set()
+        bench.wait_state(queue_id, None)
+
+
+# Ends
+
+
+class Held:
+    """An agent that holds its delivery until it is let go."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._let_go = threading.Event()
+        bench.agent.answer = self._answer
+
+    def release(self) -> None:
+        self._let_go.set()
+
+    def _answer(self, request: Deliver, descriptors: list[int]) -> Message | bytes | None:
+        self._let_go.wait(20)
+        return saying(SENT)(request, descriptors)
+
+
+def test_a_killed_queue_manager_leaves_its_deliveries_to_their_agents(bench: Bench) -> None:
+    """The successor must not deliver a second time while the agent still works on the first."""
+    agent = Held(bench)
+    with bench.start() as first:
+        queue_id = bench.send()
+        wait_until(lambda: bench.agent.requests, "the delivery")
+        first.process.kill()
+        first.ended()
+    with bench.start():
+        other = bench.send("a@other.test")
+        wait_until(lambda: len(bench.agent.requests) == 2, "the delivery of another message")
+        time.sleep(1.5)  # more than one look
+        assert [request.queue_id for request in bench.agent.requests] == [queue_id, other]
+        agent.release()
+        bench.wait_state(queue_id, None)
+    assert len(bench.agent.requests) == 3  # one extra copy for one crash
+
+
+def test_a_retiring_queue_manager_settles_what_is_under_way_and_begins_nothing(
+    bench: Bench,
+) -> None:
+    agent = Held(bench)
+    with bench.start(default_destination_concurrency_limit=1) as daemon:
+        first = bench.send()
+        wait_until(lambda: bench.agent.requests, "the delivery")
+        second = bench.send()
+        wait_until(lambda: len(list(daemon.events("active"))) == 2, "both messages active")
+        daemon.tell(Command("retire"))
+        daemon.hear_until(Bye("retired"))
+        agent.release()
+        assert daemon.ended() == 0
+        assert (bench.state(first), bench.state(second)) == (None, "incoming")
+    assert len(bench.agent.requests) == 1
+
+
+def test_two_queue_managers_are_impossible(bench: Bench) -> None:
+    with bench.start() as first, bench.start(ready=False) as second:
+        bench.wait_state(bench.send(), None)
+        assert list(first.events("removed"))
+        first.process.kill()
+        first.ended()
+        second.hear_until(Crossing("free"))  # it waited for the lock
+        bench.wait_state(bench.send(), None)
+        assert list(second.events("removed"))
+
+
+def test_a_second_queue_manager_says_who_is_in_its_way(bench: Bench) -> None:
+    with bench.start() as first, bench.start(ready=False, service_checkin_time=1.0) as second:
+        assert second.ended() == os.EX_TEMPFAIL
+        assert f"held by process {first.process.pid}" in logged(second, "start_failed")["reason"]
+
+
+def test_the_journal_tells_the_whole_story(bench: Bench) -> None:
+    """A bounce report will be made of it: every attempt, in order."""
+    bench.agent.answer = saying(LATER)
+    with bench.start(minimal_backoff_time=0.2):
+        queue_id = bench.send()
+        wait_until(lambda: bench.state(queue_id) and bench.stored(queue_id).attempts == 2, "two")
+        bench.agent.answer = saying(NEVER)
+        bench.wait_state(queue_id, "hold")
+    message = bench.stored(queue_id)
+    assert (message.attempts, message.outcomes[0].status) == (2, NEVER)
+
+
+def test_malformed_requests_end_their_connection_alone(bench: Bench) -> None:
+    with bench.start() as daemon:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(str(bench.directory / "public/qmgr"))
+            client.settimeout(10)
+            client.send(b"\xc1garbage")
+            assert client.recv(100) == b""
+        logged(daemon, "ipc_malformed")
+        bench.wait_state(bench.send(), None)

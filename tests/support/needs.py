@@ -1,0 +1,26 @@
+"""What a test needs of the machine: missing, it is skipped with the reason in sight.
+
+Under REQUIRE_ALL=1, as in CI, a skip is a failure: there the machine has everything.
+"""
+
+import os
+import shutil
+
+__all__ = ["missing", "require_all"]
+
+_SBIN = ":/usr/sbin:/sbin"  # where Debian keeps smtp-source and runuser
+
+
+def require_all() -> bool:
+    """Whether this run must not skip."""
+    return os.environ.get("REQUIRE_ALL") == "1"
+
+
+def missing(need: str) -> str:
+    """Why a need is not met, or nothing: `root`, `user` (not root), or a command's name."""
+    if need == "root":
+        return "" if os.geteuid() == 0 else "needs root"
+    if need == "user":
+        return "" if os.geteuid() != 0 else "needs an ordinary user"
+    path = os.environ.get("PATH", os.defpath) + _SBIN
+    return "" if shutil.which(need, path=path) else f"needs the command {need}"

@@ -1,0 +1,240 @@
+"""The sandbox from inside: each case runs in a child, for there is no way back out."""
+
+import errno
+import importlib
+import json
+import multiprocessing
+import os
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mta.config.parameters import Parameters
+from mta.master import sandbox
+from mta.master.sandbox import Needs, SandboxError, enter_sandbox, expand
+from mta.util.landlock import landlock_abi
+from mta.util.log import Log
+
+pytestmark = pytest.mark.skipif(landlock_abi() < 2, reason="this kernel has no Landlock")
+
+Within = Callable[[Needs, Callable[[], object]], str]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("config", "incoming", "deferred", "mail", "private", "log"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "private/key").write_text("secret")
+    (tmp_path / "config/1.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def parameters(place: Path) -> Parameters:
+    return Parameters(
+        queue_directory=str(place),
+        log_file=str(place / "log/mail.log"),
+        myhostname="posthouse.test",
+        virtual_mailbox_base=str(place / "mail"),
+    )
+
+
+@pytest.fixture
+def log(place: Path) -> Iterator[Log]:
+    descriptor = os.open(place / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    yield Log(descriptor, "test", "test", 1)
+    os.close(descriptor)
+
+
+@pytest.fixture
+def within(parameters: Parameters, log: Log) -> Within:
+    """Try a step inside the sandbox; the name of its error, or nothing."""
+    context = multiprocessing.get_context("fork")
+
+    def run(needs: Needs, step: Callable[[], object]) -> str:
+        reader, writer = context.Pipe(duplex=False)
+
+        def child() -> None:
+            enter_sandbox(needs, parameters, 10, log)
+            try:
+                step()
+            except OSError as error:
+                writer.send(errno.errorcode[error.errno or 0])
+            else:
+                writer.send("")
+
+        process = context.Process(target=child)
+        process.start()
+        writer.close()
+        with reader:
+            outcome: str = reader.recv()
+        process.join()
+        return outcome
+
+    return run
+
+
+def test_nothing_is_open_without_a_need(within: Within) -> None:
+    assert within(Needs(), lambda: Path("private/key").read_text()) == "EACCES"
+    assert within(Needs(), lambda: os.listdir(".")) == "EACCES"
+    assert within(Needs(), lambda: os.listdir("/")) == "EACCES"
+    assert within(Needs(), lambda: Path("/etc/passwd").read_text()) == "EACCES"
+    assert within(Needs(), lambda: Path("incoming/x").write_text("x")) == "EACCES"
+
+
+def test_what_every_daemon_gets(within: Within) -> None:
+    assert within(Needs(), lambda: Path("config/1.json").read_text()) == ""
+    assert within(Needs(), lambda: Path("/etc/hosts").read_text()) == ""
+    assert within(Needs(), lambda: Path("/dev/null").read_bytes()) == ""
+    assert within(Needs(), lambda: importlib.reload(json)) == ""
+    assert within(Needs(), lambda: Path(sandbox.__file__).read_text()) == ""
+
+
+def test_the_folder_around_the_package_is_not_granted(within: Within) -> None:
+    root = Path(sandbox.__file__).parents[2]
+    assert within(Needs(), lambda: os.listdir(root)) == "EACCES"
+
+
+def test_reading_is_not_writing(within: Within) -> None:
+    needs = Needs(read=("private",))
+    assert within(needs, lambda: Path("private/key").read_text()) == ""
+    assert within(needs, lambda: Path("private/key").write_text("x")) == "EACCES"
+    assert within(needs, lambda: Path("private/key").unlink()) == "EACCES"
+    assert within(needs, lambda: os.truncate("private/key", 0)) == "EACCES"
+
+
+def test_one_file_can_be_granted(within: Within) -> None:
+    needs = Needs(read=("private/key",))
+    assert within(needs, lambda: Path("private/key").read_text()) == ""
+    assert within(needs, lambda: os.listdir("private")) == "EACCES"
+
+
+def test_queue_files_can_live_and_move(within: Within) -> None:
+    def life() -> None:
+        os.mkdir("incoming/A", 0o700)
+        Path("incoming/A/file").write_text("x")
+        os.truncate("incoming/A/file", 0)
+        os.rename("incoming/A/file", "deferred/file")
+        os.listdir("deferred")
+        os.unlink("deferred/file")
+        os.rmdir("incoming/A")
+
+    assert within(Needs(write=("incoming", "deferred")), life) == ""
+    assert within(Needs(write=("incoming",)), life) == "EACCES"
+
+
+def test_links_out_of_a_granted_folder_lead_nowhere(within: Within, place: Path) -> None:
+    (place / "incoming/link").symlink_to(place / "private/key")
+    needs = Needs(write=("incoming",))
+    assert within(needs, lambda: Path("incoming/link").read_text()) == "EACCES"
+    assert within(needs, lambda: os.symlink("x", "incoming/y")) == "EACCES"
+    assert within(needs, lambda: os.mkfifo("incoming/z")) == "EACCES"
+
+
+def test_nothing_can_be_executed(within: Within) -> None:
+    step = lambda: os.posix_spawn("/bin/true", ["true"], {})  # noqa: E731
+    assert within(Needs(write=("incoming",)), step) == "EACCES"
+
+
+@pytest.mark.skipif(landlock_abi() < 4, reason="this kernel's Landlock knows no TCP")
+def test_tcp_is_what_needs_says(within: Within) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = server.getsockname()
+        connect = lambda: socket.create_connection(where).close()  # noqa: E731
+        assert within(Needs(), connect) == "EACCES"
+        assert within(Needs(tcp_connect=(where[1] - 1,)), connect) == "EACCES"
+        assert within(Needs(tcp_connect=(where[1],)), connect) == ""
+        bind = lambda: socket.create_server(("127.0.0.1", 0)).close()  # noqa: E731
+        assert within(Needs(tcp_connect=(where[1],)), bind) == "EACCES"
+
+
+@pytest.mark.skipif(landlock_abi() < 6, reason="this kernel's Landlock knows no scopes")
+def test_no_signal_leaves_the_sandbox(within: Within) -> None:
+    outside = os.getpid()
+    assert within(Needs(), lambda: os.kill(outside, 0)) == "EPERM"
+    assert within(Needs(), lambda: os.kill(os.getpid(), 0)) == ""
+
+
+def test_sockets_in_the_file_system_stay_reachable(within: Within, place: Path) -> None:
+    def connect() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect("private/service")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind("private/service")
+        server.listen()
+        assert within(Needs(), connect) == ""
+
+
+def test_later_threads_are_inside_too(within: Within) -> None:
+    def in_thread() -> None:
+        failures: list[OSError] = []
+
+        def step() -> None:
+            try:
+                os.listdir("private")
+            except OSError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+        raise failures[0]
+
+    assert within(Needs(), in_thread) == "EACCES"
+
+
+def test_privileges_and_cores_are_given_up(within: Within) -> None:
+    def look() -> None:
+        assert "NoNewPrivs:\t1" in Path("/proc/self/status").read_text()
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+
+    assert within(Needs(read=("/proc",)), look) == ""
+
+
+def test_a_kernel_without_landlock_is_said(
+    within: Within, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "landlock_abi", lambda: 1)
+    assert within(Needs(), lambda: Path("private/key").read_text()) == ""
+    (line,) = (json.loads(text) for text in Path("lines").read_text().splitlines())
+    assert (line["event"], line["missing"]) == ("sandbox_incomplete", "landlock")
+
+
+def test_too_few_descriptors_are_said(parameters: Parameters, log: Log) -> None:
+    context = multiprocessing.get_context("fork")
+
+    def child() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (50, 100))
+        enter_sandbox(Needs(), parameters, 1000, log)
+
+    process = context.Process(target=child)
+    process.start()
+    process.join()
+    (line,) = (json.loads(text) for text in Path("lines").read_text().splitlines())
+    assert (line["event"], line["granted"]) == ("descriptors_limited", 100)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("incoming", "incoming"),
+        ("$virtual_mailbox_base", "{place}/mail"),
+        ("$virtual_mailbox_base/domain", "{place}/mail/domain"),
+        ("$log_file/..", "{place}/log"),
+        ("/etc/aliases", "/etc/aliases"),
+    ],
+)
+def test_paths_of_needs(parameters: Parameters, place: Path, path: str, expected: str) -> None:
+    assert expand(path, parameters) == expected.format(place=place)
+
+
+@pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$default_transport"])
+def test_a_need_for_no_path_is_refused(parameters: Parameters, path: str) -> None:
+    with pytest.raises(SandboxError, match="holds no path"):
+        expand(path, parameters)

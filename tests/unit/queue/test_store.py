@@ -1,0 +1,194 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.queue_files import ARRIVED, enqueue, new_writer
+
+from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
+from mta.queue.journal import Retry
+from mta.queue.layout import path_of
+from mta.queue.store import QueueStore
+
+HOURS = 3600
+UNKNOWN = "0" * 22
+RETRY = Retry(ARRIVED, 1, ARRIVED, "busy")
+
+
+def lie(path: Path, age: float) -> None:
+    """Make a file look as old as that."""
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+
+
+def test_the_scan_finds_complete_messages_alone(queue: QueueStore, tmp_path: Path) -> None:
+    found = {enqueue(queue) for _ in range(20)}
+    (tmp_path / path_of("incoming", UNKNOWN)).touch(0o600)  # being written
+    (tmp_path / "incoming/0/README").touch(0o700)
+    (tmp_path / "incoming/1" / UNKNOWN).touch(0o700)  # an id that does not belong there
+    assert sorted(queue.scan("incoming")) == sorted(found)
+    assert list(queue.scan("deferred")) == []
+
+
+def test_a_folder_that_is_gone_hides_nothing_else(queue: QueueStore, tmp_path: Path) -> None:
+    (tmp_path / "hold/0").rmdir()
+    queue_id = enqueue(queue)
+    if queue_id.endswith("0"):
+        pytest.skip("that folder is gone")
+    queue.move(queue_id, "incoming", "hold")
+    assert list(queue.scan("hold")) == [queue_id]
+
+
+def test_leftovers_are_removed_after_36_hours(queue: QueueStore, tmp_path: Path) -> None:
+    young, old = tmp_path / path_of("incoming", UNKNOWN), tmp_path / "incoming/z" / ("0" * 21 + "z")
+    young.touch(0o600)
+    old.touch(0o600)
+    lie(young, 35 * HOURS)
+    lie(old, 37 * HOURS)
+    complete = tmp_path / path_of("incoming", enqueue(queue))
+    lie(complete, 1000 * HOURS)
+    assert list(queue.scan("incoming")) == [complete.name]
+    assert (young.exists(), old.exists(), complete.exists()) == (True, False, True)
+
+
+def test_a_leftover_whose_writer_lives_is_none(queue: QueueStore, tmp_path: Path) -> None:
+    """The clock may jump by days while a client sends its message."""
+    writer = new_writer(queue)
+    for _ in range(20):
+        writer.write(b"x" * 32768)
+    path = tmp_path / path_of("incoming", writer.queue_id)
+    lie(path, 100 * HOURS)
+    assert list(queue.scan("incoming")) == []
+    writer.seal()
+    writer.close()
+    assert list(queue.scan("incoming")) == [writer.queue_id]
+
+
+def test_a_message_moves_and_goes(queue: QueueStore) -> None:
+    queue_id = enqueue(queue)
+    queue.move(queue_id, "incoming", "deferred")
+    queue.append_log("deferred", queue_id, [RETRY])
+    with queue.open_message("deferred", queue_id) as message:
+        assert (message.state, message.attempts) == ("deferred", 1)
+    queue.remove(queue_id, "deferred")
+    assert list(queue.scan("deferred")) == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda queue: queue.open_message("incoming", UNKNOWN),
+        lambda queue: queue.append_log("incoming", UNKNOWN, [RETRY]),
+        lambda queue: queue.move(UNKNOWN, "incoming", "deferred"),
+        lambda queue: queue.remove(UNKNOWN, "incoming"),
+        lambda queue: queue.quarantine(UNKNOWN, "incoming"),
+    ],
+)
+def test_a_message_that_is_gone_is_normal(
+    queue: QueueStore, act: Callable[[QueueStore], object]
+) -> None:
+    with pytest.raises(QueueFileMissing):
+        act(queue)
+
+
+def test_what_is_no_id_is_never_looked_for(queue: QueueStore) -> None:
+    with pytest.raises(ValueError, match="not a queue id"):
+        queue.remove("../../etc/passwd", "incoming")
+
+
+def test_quarantine_keeps_what_lies_there(queue: QueueStore, tmp_path: Path) -> None:
+    path = tmp_path / path_of("incoming", UNKNOWN)
+    places = set()
+    for content in (b"one", b"two", b"three"):
+        path.write_bytes(content)
+        places.add(queue.quarantine(UNKNOWN, "incoming"))
+    assert {(tmp_path / place).read_bytes() for place in places} == {b"one", b"two", b"three"}
+    assert path_of("corrupt", UNKNOWN) in places
+    assert {path_of("corrupt", name) for name in queue.scan("corrupt")} == places
+    assert list(queue.scan("incoming")) == []
+
+
+def link(path: Path) -> None:
+    (path.parent / "target").touch(0o700)
+    path.symlink_to("target")
+
+
+def hard_link(path: Path) -> None:
+    path.touch(0o700)
+    os.link(path, path.parent / "another")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        link,
+        hard_link,
+        lambda path: os.mkfifo(path, 0o700),
+        lambda path: path.mkdir(0o700),
+        lambda path: path.touch(0o640),
+        lambda path: path.touch(0o700),
+    ],
+    ids=["link", "hard link", "pipe", "folder", "mode", "empty"],
+)
+def test_what_is_no_queue_file_can_be_set_aside(
+    queue: QueueStore, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    before = os.umask(0)
+    try:
+        make(tmp_path / path_of("incoming", UNKNOWN))
+    finally:
+        os.umask(before)
+    assert list(queue.scan("incoming")) == [UNKNOWN]
+    with pytest.raises(QueueFileCorrupt):
+        queue.open_message("incoming", UNKNOWN)
+    assert queue.quarantine(UNKNOWN, "incoming") == path_of("corrupt", UNKNOWN)
+    assert list(queue.scan("incoming")) == []
+
+
+@pytest.mark.requires("root")
+def test_a_file_of_another_user_is_none_of_ours(queue: QueueStore, tmp_path: Path) -> None:
+    queue_id = enqueue(queue)
+    os.chown(tmp_path / path_of("incoming", queue_id), 65534, -1)
+    with pytest.raises(QueueFileCorrupt, match="belongs to uid 65534"):
+        queue.open_message("incoming", queue_id)
+
+
+def test_an_unfinished_file_is_not_corrupt(queue: QueueStore, tmp_path: Path) -> None:
+    (tmp_path / path_of("incoming", UNKNOWN)).touch(0o600)
+    with pytest.raises(QueueFileIncomplete):
+        queue.open_message("incoming", UNKNOWN)
+
+
+def test_a_failed_open_leaks_no_descriptor(queue: QueueStore, tmp_path: Path) -> None:
+    (tmp_path / path_of("incoming", UNKNOWN)).touch(0o700)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(QueueFileCorrupt):
+            queue.open_message("incoming", UNKNOWN)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_error_of_the_system_says_nothing_about_the_file(
+    queue: QueueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_id = enqueue(queue)
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        queue.open_message("incoming", queue_id)
+
+
+def test_free_space_is_what_the_system_says(
+    queue: QueueStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = os.statvfs(tmp_path)
+    assert queue.free_space() == pytest.approx(found.f_bavail * found.f_frsize, rel=0.1)
+
+    class NoInodes:
+        f_files, f_favail, f_bavail, f_frsize = 1000, 0, 1000, 4096
+
+    monkeypatch.setattr(os, "fstatvfs", lambda _: NoInodes())
+    assert queue.free_space() == 0
