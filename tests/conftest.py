@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from support.needs import missing, require_all
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "requires(*needs): commands, `root` or `user`: what the test needs to run"
+        "markers", "requires(*needs): commands, or `root`: what the test needs to run"
     )
 
 
@@ -43,6 +44,20 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and require_all() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, although REQUIRE_ALL=1: {report.longrepr}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show where daemons were killed: a histogram over the tests that say so."""
+    struck = Counter(
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "struck" and report.when == "call"
+    )
+    if struck:
+        terminalreporter.section("killed at")
+        for stage, count in struck.items():
+            terminalreporter.line(f"{count:4d}  {stage}")
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import os
 
 import click
 
-from mta.commands.control import Control, NotRunningError
+from mta.commands.control import Control
+from mta.commands.failure import NotRunningError
 from mta.commands.output import as_text
 from mta.commands.render import validated
 from mta.config.compile import Configuration

@@ -11,36 +11,24 @@ import os
 import socket
 import xmlrpc.client
 from typing import Final, TypeVar
+from xml.parsers.expat import ExpatError
 
 import msgspec
 from msgspec import Struct
 
+from mta.commands.failure import ControlError, MasterBusyError, NotRunningError
+
 __all__ = [
     "Changes",
     "Control",
-    "ControlError",
     "Isolation",
-    "MasterBusyError",
     "MasterStatus",
-    "NotRunningError",
     "ServiceStatus",
 ]
 
 _SOCKET: Final = "pid/supervisor.sock"
 _LOCK: Final = "pid/master.lock"
 _BUSY: Final = "SHUTDOWN_STATE"
-
-
-class ControlError(Exception):
-    """The master did not do what it was asked; the text is its own."""
-
-
-class NotRunningError(ControlError):
-    """No master answers in this queue directory."""
-
-
-class MasterBusyError(ControlError):
-    """The master is starting or stopping: ask again later."""
 
 
 class ServiceStatus(Struct, frozen=True):
@@ -141,7 +129,7 @@ class Control:
         except TimeoutError as error:
             text = f"the master did not answer within {self._timeout:g} s"
             raise MasterBusyError(text) from error
-        except (ConnectionError, http.client.HTTPException) as error:
+        except (ConnectionError, http.client.HTTPException, ExpatError) as error:
             raise MasterBusyError(
                 f"the master ended in the middle of an answer: {error}"
             ) from error
@@ -168,8 +156,9 @@ class _Transport(xmlrpc.client.Transport):
         self._timeout = timeout
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:
-        del host
-        return _Connection(self._queue_directory, self._timeout)
+        connection = _Connection(self._queue_directory, self._timeout)
+        self._connection = str(host), connection  # where close() looks for it
+        return connection
 
 
 class _Connection(http.client.HTTPConnection):

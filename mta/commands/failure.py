@@ -1,10 +1,22 @@
-"""How every subcommand fails."""
+"""How subcommands fail."""
 
 from typing import IO, Any
 
 import click
 
-__all__ = ["Failure"]
+__all__ = ["ControlError", "Failure", "MasterBusyError", "NotRunningError"]
+
+
+class ControlError(Exception):
+    """The master did not do what it was asked; the text is its own."""
+
+
+class NotRunningError(ControlError):
+    """No master answers in this queue directory."""
+
+
+class MasterBusyError(ControlError):
+    """The master is starting or stopping: ask again later."""
 
 
 class Failure(click.ClickException):

@@ -18,8 +18,8 @@ from typing import Final
 
 import click
 
-from mta.commands.control import ControlError, MasterBusyError
-from mta.commands.failure import Failure
+from mta.commands.failure import ControlError, Failure, MasterBusyError
+from mta.config.errors import ConfigError, SnapshotError
 
 __all__ = ["Target", "mta"]
 
@@ -67,11 +67,9 @@ class Programs(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; what it raises becomes words and a status."""
-        from mta.config.source import ConfigError  # noqa: PLC0415 - yaml takes its time
-
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
+        except (ConfigError, SnapshotError) as error:
             raise Failure(str(error), os.EX_CONFIG) from error
         except MasterBusyError as error:
             raise Failure(str(error), os.EX_TEMPFAIL) from error

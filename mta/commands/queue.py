@@ -32,6 +32,7 @@ from mta.util.log import Log
 
 __all__ = ["queue"]
 
+_STDERR: Final = 2
 _FLUSH_TIMEOUT: Final = 30.0  # seconds
 
 
@@ -122,7 +123,7 @@ def flush(options: Target, queue_id: str) -> None:
     os.chdir(options.queue_directory)  # the path of a socket has a short limit
 
     async def ask() -> int:
-        log = Log(sys.stderr.fileno(), "mta", "queue", 0)
+        log = Log(_STDERR, "mta", "queue", 0)
         client = QmgrClient(asyncio.get_running_loop(), _FLUSH_TIMEOUT, log)
         try:
             return await client.flush(queue_id)

@@ -23,8 +23,6 @@ from mta.queue.store import QueueStore
 
 __all__ = ["Details", "Entry", "details", "entries", "entry_table", "message_lines", "printable"]
 
-_HEADER_LIMIT: Final = 1024 * 1024  # octets of a header section that are shown
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -150,10 +148,8 @@ def _recipient(recipient: Recipient, outcome: Attempted | None) -> RecipientDeta
 
 def _header(message: StoredMessage) -> str:
     scanner = HeaderScanner()
-    for piece in message.content():
-        if scanner.feed(piece) or scanner.size > _HEADER_LIMIT:
-            break
-    scanner.end()
+    if not any(map(scanner.feed, message.content())):
+        scanner.end()
     return scanner.section.decode("utf-8", "replace").replace("\r\n", "\n")
 
 

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from mta.commands.control import Control, ControlError
+from mta.commands.control import Control
+from mta.commands.failure import ControlError
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
 from mta.config.generations import Rendered, write_generation

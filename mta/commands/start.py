@@ -8,14 +8,8 @@ from typing import Final
 
 import click
 
-from mta.commands.control import (
-    Control,
-    ControlError,
-    MasterBusyError,
-    MasterStatus,
-    NotRunningError,
-)
-from mta.commands.failure import Failure
+from mta.commands.control import Control, MasterStatus
+from mta.commands.failure import ControlError, Failure, MasterBusyError, NotRunningError
 from mta.commands.render import described, render_generation
 from mta.config.compile import Configuration
 from mta.config.generations import SUPERVISORD_CONF

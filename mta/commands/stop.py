@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from mta.commands.control import Control, ControlError, NotRunningError
-from mta.commands.failure import Failure
+from mta.commands.control import Control
+from mta.commands.failure import ControlError, Failure, NotRunningError
 
 __all__ = ["stop"]
 

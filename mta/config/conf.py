@@ -9,7 +9,7 @@ import re
 import shlex
 from typing import Final
 
-from mta.config.source import ConfigError
+from mta.config.errors import ConfigError
 
 __all__ = ["UNWRITABLE", "command_line", "is_writable", "literal"]
 

@@ -10,16 +10,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from mta.config.errors import SnapshotError
 from mta.config.parameters import DurationUnit, Parameters
 
 __all__ = ["SNAPSHOT_DIRECTORY", "Service", "Snapshot", "SnapshotError", "load_snapshot"]
 
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
 _SIZE_LIMIT: Final = 4 * 1024 * 1024
-
-
-class SnapshotError(Exception):
-    """The snapshot is missing, damaged, or of another version."""
 
 
 Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]

@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["ConfigError", "Node", "Place", "Problems", "load", "parse", "suggestion"]
+from mta.config.errors import ConfigError
+
+__all__ = ["Node", "Place", "Problems", "load", "parse", "suggestion"]
 
 SIZE_LIMIT: Final = 1024 * 1024  # octets
 DEPTH_LIMIT: Final = 16
@@ -67,14 +69,6 @@ class Node:
             case value:
                 text = json.dumps(value, ensure_ascii=False)
                 return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-class ConfigError(Exception):
-    """The configuration is not valid: one line a problem, in the order of the files."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 @dataclass

@@ -125,8 +125,8 @@ class _Channel(Generic[Reply]):
         moved = [number for number in self.unanswered if number > last]
         self._client.leave(self, [self.unanswered.pop(number) for number in moved])
 
-    def _closed(self, _reason: str) -> None:
-        self._client.lost(self)
+    def _closed(self, reason: str) -> None:
+        self._client.lost(self, reason)
 
 
 class ServiceClient(Generic[Reply]):
@@ -214,7 +214,12 @@ class ServiceClient(Generic[Reply]):
             if channel is None or channel.connection.congested:
                 return
             request = self._waiting.popleft()
-            if not channel.send(request):
+            try:
+                sent = channel.send(request)
+            except (ValueError, TypeError) as error:  # not to be encoded: for its own caller
+                request.future.set_exception(error)
+                continue
+            if not sent:
                 self.leave(channel, [request])
                 return
 
@@ -264,7 +269,7 @@ class ServiceClient(Generic[Reply]):
         if channel in self._leaving and not channel.unanswered:
             channel.connection.close()
 
-    def lost(self, channel: _Channel[Reply]) -> None:
+    def lost(self, channel: _Channel[Reply], reason: str) -> None:
         """Retry what the end of a connection left unanswered, if that is safe; once."""
         self._leaving.discard(channel)
         if self._channel is channel:
@@ -275,7 +280,7 @@ class ServiceClient(Generic[Reply]):
                 request.retried = True
                 self._waiting.append(request)
             else:
-                _fail(request, f"{self.path}: the connection was lost")
+                _fail(request, f"{self.path}: the connection was lost: {reason or 'closed'}")
         self._go_on_after(channel)
 
     def _go_on_after(self, channel: _Channel[Reply]) -> None:

@@ -101,7 +101,6 @@ class Connection(Generic[Body]):
         most = max(kind.descriptors for kind in get_args(body_type) or (body_type,))
         self._ancillary_size = socket.CMSG_LEN(most * _DESCRIPTOR_SIZE) if most else 0
         self._queue: deque[tuple[bytes, Descriptors]] = deque()
-        self._drained: asyncio.Future[None] | None = None
         self._reading = False
         self._send_failed = False
         self._closing = False
@@ -111,11 +110,11 @@ class Connection(Generic[Body]):
 
     @property
     def congested(self) -> bool:
-        """Whether frames wait for the peer to read: the time to await `drained`."""
+        """Whether frames wait for the peer to read: send no more until `when_drained`."""
         return bool(self._queue)
 
     def send(self, number: int, body: Message, descriptors: Descriptors = ()) -> None:
-        """Send one message; the descriptors must stay open until `drained`."""
+        """Send one message; the descriptors must stay open while the connection is congested."""
         self.send_frame(encode(number, body), descriptors)
 
     def send_frame(self, frame: bytes, descriptors: Descriptors = ()) -> None:
@@ -132,13 +131,6 @@ class Connection(Generic[Body]):
         elif not self._try_send(frame, descriptors) and not self.is_closed:
             self._queue.append((frame, descriptors))
             self._loop.add_writer(self._socket, self._writable)
-
-    async def drained(self) -> None:
-        """Return when no frame waits any more, or when none ever will be sent."""
-        while self._queue:
-            if self._drained is None:
-                self._drained = self._loop.create_future()
-            await asyncio.shield(self._drained)
 
     @property
     def send_failed(self) -> bool:
@@ -180,9 +172,6 @@ class Connection(Generic[Body]):
     def _stop_writing(self) -> None:
         self._queue.clear()
         self._loop.remove_writer(self._socket)
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
 
     # Receiving
 

@@ -67,10 +67,10 @@ class _Line(Generic[Reply]):
         else:
             conversation.answered(body)
 
-    def _closed(self, _reason: str) -> None:
+    def _closed(self, reason: str) -> None:
         self._pool.forget(self)
         if self.conversation is not None:
-            self.conversation.line_lost(self.connection.malformed)
+            self.conversation.line_lost(reason, self.connection.malformed)
 
     def _drained(self) -> None:
         if self.conversation is not None:
@@ -113,7 +113,11 @@ class Conversation(Generic[Reply]):
             await self._attach()
         if self.is_over:
             return
-        frame = encode(self.number, body)
+        try:
+            frame = encode(self.number, body)
+        except (ValueError, TypeError):
+            self.drop()
+            raise
         self._keep(frame, descriptors)
         self._transmit(frame, descriptors)
         while self._line is not None and self._line.connection.congested and not self.is_over:
@@ -144,6 +148,7 @@ class Conversation(Generic[Reply]):
     def drop(self) -> None:
         """Abandon the conversation: the server sees the end of its connection."""
         self._fail(RequestLost("abandoned"))
+        self._hang_up()
         self._release()
 
     # On the line
@@ -224,15 +229,11 @@ class Conversation(Generic[Reply]):
         self._hang_up()
         self.wake()
 
-    def line_lost(self, malformed: bool) -> None:
+    def line_lost(self, reason: str, malformed: bool) -> None:
         """The connection ended."""
         self._line = None
-        path = self._pool.path
-        self._fail(
-            Unavailable(f"{path}: malformed answer")
-            if malformed
-            else RequestLost(f"{path}: the connection was lost")
-        )
+        text = f"{self._pool.path}: the connection was lost: {reason or 'closed'}"
+        self._fail(Unavailable(text) if malformed else RequestLost(text))
 
     def _fail(self, error: Exception) -> None:
         if not self.is_over:

@@ -51,7 +51,6 @@ class ServerConnection(Generic[Request]):
         self._finished = finished
         self._concurrency = concurrency
         self._last = 0
-        self._paused = False
         self._retiring = False
         self._over = False
         self._connection = Connection[Request](
@@ -95,16 +94,6 @@ class ServerConnection(Generic[Request]):
     def malformed(self, reason: str) -> None:
         """Close, and say in the log that the client broke the protocol."""
         self._connection.refuse(reason)
-
-    def pause(self) -> None:
-        """Read nothing more until `resume`: backpressure on the client."""
-        self._paused = True
-        self._adjust_reading()
-
-    def resume(self) -> None:
-        """Read again."""
-        self._paused = False
-        self._adjust_reading()
 
     # The session, as the skeleton sees it
 
@@ -161,7 +150,7 @@ class ServerConnection(Generic[Request]):
 
     def _may_read(self) -> bool:
         # A client that does not read its replies is not read from: our queue stays short.
-        return not self._paused and not self._connection.congested
+        return not self._connection.congested
 
     def _adjust_reading(self) -> None:
         if self._may_read():

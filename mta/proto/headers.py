@@ -18,11 +18,11 @@ from mta.proto.envelope import Origin, Recipient
 __all__ = ["HeaderScanner", "format_date", "message_id", "received_field"]
 
 # RFC 5322, 3.6.8: ftext is printable US-ASCII except ":"; 4.5: white space may precede the colon.
-_FIELD_START: Final = re.compile(rb"[!-9;-~]++[ \t]*+:")
-_KNOWN_FIELD: Final = re.compile(
-    rb"(?:\A|(?<=\r\n))(received|date|message-id)[ \t]*+:", re.IGNORECASE
+# The groups are the fields that matter here.
+_FIELD_START: Final = re.compile(
+    rb"(?:(received)|(date)|(message-id)|[!-9;-~]++)[ \t]*+:", re.IGNORECASE
 )
-_MESSAGE_ID: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*+<?+([^\s<>]{0,998})")
+_MESSAGE_ID_VALUE: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*+<?+([^\s<>]{0,998})")
 _CRLF: Final = b"\r\n"
 _CONTINUATION: Final = b" \t"
 
@@ -51,6 +51,7 @@ class HeaderScanner:
         self.message_id = ""  # as in the message, without angle brackets
         self.has_message_id = False
         self._gathered = b""
+        self._message_id_at = 0  # where the first one's value begins
         self._line = 0  # where the first line begins that has not been judged yet
 
     @property
@@ -84,31 +85,31 @@ class HeaderScanner:
         return self._complete(len(data), b"")
 
     def _belongs(self, line: int) -> bool:
-        """Whether the line is a header field's first, or goes on with one."""
+        """Whether the line is a header field's first, or goes on with one; called once for each."""
         if self._gathered[line] in _CONTINUATION:
             return line > 0
-        return _FIELD_START.match(self._gathered, line) is not None
+        field = _FIELD_START.match(self._gathered, line)
+        if field is None:
+            return False
+        match field.lastindex:
+            case 1:  # Received
+                self.received_count += 1
+            case 2:  # Date
+                self.has_date = True
+            case 3 if not self.has_message_id:  # Message-ID
+                self.has_message_id = True
+                self._message_id_at = field.end()
+        return True
 
     def _complete(self, end: int, separator: bytes) -> bool:
         data = self._gathered
         self.section, self.rest = data[:end], data[end:]
         self.separator = separator
-        for field in _KNOWN_FIELD.finditer(self.section):
-            match field[1][:1].lower():
-                case b"r":
-                    self.received_count += 1
-                case b"d":
-                    self.has_date = True
-                case _:
-                    self._note_message_id(field.end())
         self._gathered = b""
+        if self.has_message_id:
+            found = _MESSAGE_ID_VALUE.match(self.section, self._message_id_at)
+            self.message_id = found[1].decode("ascii", "replace") if found else ""
         return True
-
-    def _note_message_id(self, start: int) -> None:
-        found = _MESSAGE_ID.match(self.section, start)
-        if found is not None and not self.has_message_id:
-            self.message_id = found[1].decode("ascii", "replace")
-        self.has_message_id = True
 
 
 def format_date(when: float, offset: int = 0) -> str:

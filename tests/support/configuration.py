@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.compile import Configuration, compile_configuration
-from mta.config.source import ConfigError
+from mta.config.errors import ConfigError
 
 __all__ = ["SERVICES", "ConfigurationFolder"]
 

@@ -153,6 +153,10 @@ class Instance:
             path for state in chosen for path in (self.queue / state).rglob("*") if path.is_file()
         )
 
+    def messages(self, *states: str) -> list[Path]:
+        """The complete queue files in these states: not the torsos that a killed writer left."""
+        return [path for path in self.queue_files(*states) if _is_complete(path)]
+
     # Log
 
     def log_records(self, event: str = "", **fields: object) -> list[dict[str, Any]]:
@@ -217,6 +221,13 @@ class Instance:
             lines = path.read_text(errors="replace").splitlines()[-_TAIL:]
             parts.append("\n".join([f"---- {path.name}", *lines]))
         return "\n".join(parts)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        return path.stat().st_mode & 0o777 == 0o700
+    except FileNotFoundError:
+        return False
 
 
 class NewInstance(Protocol):

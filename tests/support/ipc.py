@@ -151,4 +151,3 @@ async def soon(look: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not look():  # noqa: ASYNC110 - what is looked at is not always an event of the loop
             await asyncio.sleep(0.001)
-

@@ -50,7 +50,7 @@ class Ledger:
             timeout,
         )
         wait_until(
-            lambda: not self._instance.queue_files("incoming", "deferred"),
+            lambda: not self._instance.messages("incoming", "deferred"),
             "an empty queue",
             timeout,
         )

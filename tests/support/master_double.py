@@ -55,7 +55,7 @@ class MasterDouble(socketserver.ThreadingUnixStreamServer, SimpleXMLRPCDispatche
 
     daemon_threads = True
 
-    def __init__(self, queue: Path, **methods: Callable[..., object]) -> None:
+    def __init__(self, queue: Path, **methods: Callable[..., Any]) -> None:
         SimpleXMLRPCDispatcher.__init__(self, allow_none=False, encoding="utf-8")
         self.calls: list[tuple[object, ...]] = []
         for name, method in methods.items():
@@ -68,14 +68,14 @@ class MasterDouble(socketserver.ThreadingUnixStreamServer, SimpleXMLRPCDispatche
         os.write(self._lock, f"{os.getpid()}\n".encode())
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
-    def _recorded(self, name: str, method: Callable[..., object]) -> Callable[..., object]:
+    def _recorded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: object) -> object:
             self.calls.append((name, *arguments))
             return method(*arguments)
 
         return call
 
-    def _dispatch(self, method: str, params: Iterable[object]) -> object:
+    def _dispatch(self, method: str, params: Iterable[Any]) -> Any:  # noqa: ANN401 - as inherited
         try:
             return super()._dispatch(method, params)
         except OSError as error:  # a test's way to say: answer this fault

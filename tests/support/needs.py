@@ -17,10 +17,8 @@ def require_all() -> bool:
 
 
 def missing(need: str) -> str:
-    """Why a need is not met, or nothing: `root`, `user` (not root), or a command's name."""
+    """The reason to skip when the machine lacks a need, or nothing: a command's name, or `root`."""
     if need == "root":
         return "" if os.geteuid() == 0 else "needs root"
-    if need == "user":
-        return "" if os.geteuid() != 0 else "needs an ordinary user"
     path = os.environ.get("PATH", os.defpath) + _SBIN
     return "" if shutil.which(need, path=path) else f"needs the command {need}"

@@ -95,13 +95,13 @@ class Trace:
                 return call
         raise AssertionError(f"no call {pattern!r} in\n" + "\n".join(call.text for call in calls))
 
-    def killed_at(self) -> str:
-        """The call at whose entry the process was killed; empty while it lives."""
+    def struck(self) -> str:
+        """The call at whose entry the process was killed, as strace shows it; empty before."""
         text = self.output.read_text(errors="replace")
         if "+++ killed by SIGKILL +++" not in text:
             return ""
-        struck = re.findall(r"^\d+ +[\d.]+ (\w+)\(.*\) += \?", text, re.MULTILINE)
-        return struck[-1] if struck else ""
+        calls: list[str] = re.findall(r"^\d+ +[\d.]+ (\w+\(.*\)) += \?", text, re.MULTILINE)
+        return calls[-1] if calls else ""
 
     def __enter__(self) -> Self:
         return self

@@ -189,4 +189,13 @@ def test_quick_commands_import_little(folder: ConfigurationFolder, command: str)
     arguments = [sys.executable, "-I", "-c", script, "-c", str(folder.directory), command]
     modules = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
     assert f"mta.commands.{command}" in modules
-    assert not {"jinja2", "rich", "smtplib", "ssl", "supervisor", "asyncio"} & set(modules)
+    assert not {"jinja2", "rich", "smtplib", "supervisor", "asyncio"} & set(modules)
+
+
+def test_generation_in_force_that_is_damaged(run_mta: RunMta, folder: ConfigurationFolder) -> None:
+    run_mta("render")
+    (folder.queue / "config" / "1.json").write_text("{")
+    with MasterDouble(folder.queue, status=lambda: status_of(1)):
+        result = run_mta("check", status=os.EX_CONFIG)
+    assert result.stderr.startswith(f"mta: {folder.queue}/config/1.json: ")
+    assert "run `mta render`" in result.stderr

@@ -216,7 +216,7 @@ class QueueManager:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(directory / "public/qmgr"))
         self._listener.listen()
-        self._thread = threading.Thread(target=self._answer)
+        self._thread = threading.Thread(target=self._answer, daemon=True)
         self._thread.start()
 
     def _answer(self) -> None:

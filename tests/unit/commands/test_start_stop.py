@@ -7,8 +7,19 @@ import subprocess
 import sys
 import time
 
-from support.instance import NewInstance
+from support.instance import Instance, NewInstance
 from support.waiting import wait_until
+
+from mta.commands.control import Control
+from mta.commands.failure import NotRunningError
+
+
+def _answers(instance: Instance) -> bool:
+    try:
+        Control(str(instance.queue)).status()
+    except NotRunningError:
+        return False
+    return True
 
 
 def test_start_and_stop_twice(new_instance: NewInstance) -> None:
@@ -57,7 +68,7 @@ def test_foreground_becomes_the_master(new_instance: NewInstance) -> None:
     instance = new_instance()
     command = [sys.executable, "-I", "-m", "mta.commands", "-c", str(instance.config)]
     with subprocess.Popen([*command, "start", "--foreground"]) as master:
-        wait_until(instance.mta_runs, "the master's answer", 20)
+        wait_until(lambda: _answers(instance), "the master's answer", 20)
         assert instance.supervisord.pid == master.pid
         instance.stop()
         assert master.wait(10) == 0

@@ -1,9 +1,10 @@
 """Every mistake in main.yml and services.yml is told with its place and the way out."""
 
+import os
+
 import pytest
 from support.configuration import ConfigurationFolder
 
-import mta.config.checks
 from mta.config.table import daemons, profiles
 
 
@@ -337,11 +338,11 @@ def test_root_needs_users_that_exist(
     folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.services(row("user: nobody-here"))
-    monkeypatch.setattr(mta.config.checks.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert folder.problems() == [
         "services.yml:3:16: services.smtp.user: this host has no user nobody-here"
     ]
-    monkeypatch.setattr(mta.config.checks.os, "geteuid", lambda: 1000)  # rootless: it is not used
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # rootless: it is not used
     folder.compile()
 
 

@@ -366,3 +366,16 @@ def test_notification_without_a_listener_is_said_and_lost(play: Play, journal: J
 
     play(scenario)
     assert journal.events("ipc_unavailable")
+
+
+def test_request_that_cannot_be_sent_fails_alone(play: Play) -> None:
+    async def scenario(stage: Stage) -> None:
+        first, monstrous, last = stage.ask("1@b"), stage.ask("x" * 70_000), stage.ask("2@b")
+        peer = await stage.server()
+        await stage.answer(peer)
+        await stage.answer(peer)
+        assert [(await first).address, (await last).address] == ["1@b", "2@b"]
+        with pytest.raises(ValueError, match="a frame of"):
+            await monstrous
+
+    play(scenario)

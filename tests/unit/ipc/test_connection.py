@@ -168,12 +168,11 @@ def test_a_full_socket_queues_in_order_and_drains(
         for _ in range(10):
             sent += 1
             heard.connection.send(sent, BULKY)
-        drained = asyncio.ensure_future(heard.connection.drained())
-        await asyncio.sleep(0)
-        assert [drained.done()] == [False]
+        drained = asyncio.Event()
+        heard.connection.when_drained = drained.set
         numbers = [(await peer.hear(Refused))[0] for _ in range(sent)]
         assert numbers == list(range(1, sent + 1))
-        await drained
+        await drained.wait()
         heard.connection.close()
 
     loop.run_until_complete(scenario())
@@ -205,11 +204,9 @@ def test_a_peer_that_never_reads_is_given_up(
     loop: asyncio.AbstractEventLoop, journal: Journal
 ) -> None:
     heard, peer = connected(Goodbye, journal, loop=loop)
-    drained = loop.create_task(heard.connection.drained())
     for number in range(QUEUE_LIMIT + 2000):
         heard.connection.send(number, BULKY)
     assert heard.reasons == ["the peer does not read"]
-    loop.run_until_complete(drained)
     peer.abort()
 
 

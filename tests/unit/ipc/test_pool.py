@@ -360,3 +360,14 @@ def test_idle_connections_are_given_back(play: Play, monkeypatch: pytest.MonkeyP
         await stage.one()
 
     play(scenario)
+
+
+def test_frame_that_cannot_be_sent_ends_the_conversation(play: Play) -> None:
+    async def scenario(stage: Stage) -> None:
+        with pytest.raises(ValueError, match="a frame of"):
+            await stage.ask(BLOCK, More((), b"x" * 70_000, True))
+        peer = await stage.server()
+        await peer.hear(CleanupRequest)
+        assert await peer.hear_raw() == b""
+
+    play(scenario)

@@ -1,0 +1,192 @@
+"""The rewrite daemon, as its clients and the master see it."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import pytest
+from support.own_master import DaemonProcess, write_snapshot
+
+from mta.ipc.connection import encode
+from mta.ipc.messages import (
+    FRAME_LIMIT,
+    DomainClass,
+    Goodbye,
+    Message,
+    Refused,
+    Resolve,
+    Resolved,
+    RewriteReply,
+)
+from mta.master.channel import Bye, Command, Crossing
+
+LISTENER = "ipc:private/rewrite"
+VIRTUAL, DEFAULT = DomainClass.VIRTUAL, DomainClass.DEFAULT
+PARAMETERS: dict[str, object] = {
+    "myhostname": "posthouse.test",
+    "virtual_mailbox_domains": ["example.org", "example.net"],
+    "virtual_transport": "virtual",
+    "default_transport": "smtp",
+}
+
+
+@pytest.fixture
+def listener(short_path: Path) -> Iterator[socket.socket]:
+    (short_path / "private").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(short_path / "private" / "rewrite"))
+        listener.listen(16)
+        yield listener
+
+
+def start(
+    directory: Path,
+    listener: socket.socket,
+    parameters: Mapping[str, object] | None = None,
+    row: Mapping[str, object] | None = None,
+) -> DaemonProcess:
+    fixed = {"name": "rewrite", "daemon": "rewrite", "listen": [LISTENER]}
+    write_snapshot(
+        directory, {**fixed, **(row or {})}, parameters={**PARAMETERS, **(parameters or {})}
+    )
+    return DaemonProcess(
+        ["-m", "mta.daemons.rewrite"],
+        directory,
+        [(LISTENER, listener.fileno())],
+        service="rewrite",
+    )
+
+
+class Client:
+    """A blocking client of the daemon."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(10)
+        self._socket.connect(listener.getsockname())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, number: int, body: Message) -> None:
+        self._socket.send(encode(number, body))
+
+    def send_raw(self, data: bytes) -> None:
+        self._socket.send(data)
+
+    def hear(self) -> tuple[int, Resolved | Refused | Goodbye] | None:
+        """The next reply; None at the end."""
+        try:
+            data = self._socket.recv(FRAME_LIMIT)
+        except ConnectionResetError:  # requests were left unread; what was said comes after it
+            data = self._socket.recv(FRAME_LIMIT)
+        if not data:
+            return None
+        _, number, body = msgspec.msgpack.decode(data, type=tuple[int, int, RewriteReply])
+        return number, body
+
+    def resolve(self, address: str) -> Resolved | Refused | Goodbye:
+        self.send(self.number, Resolve(address))
+        heard = self.hear()
+        assert heard is not None
+        assert heard[0] == self.number
+        self.number += 1
+        return heard[1]
+
+    number = 1
+
+
+ROUTES = [
+    # address, canonical form, class, transport, nexthop
+    ("user@example.org", "user@example.org", VIRTUAL, "virtual", "example.org"),
+    ("User@EXAMPLE.NET", "User@example.net", VIRTUAL, "virtual", "example.net"),
+    ('"user"@example.org', "user@example.org", VIRTUAL, "virtual", "example.org"),
+    ("@relay.test:user@example.org", "user@example.org", VIRTUAL, "virtual", "example.org"),
+    ("user%far.test@example.org", "user%far.test@example.org", VIRTUAL, "virtual", "example.org"),
+    ("user@sub.example.org", "user@sub.example.org", DEFAULT, "smtp", "sub.example.org"),
+    ("far!user@other.test", "far!user@other.test", DEFAULT, "smtp", "other.test"),
+    ("user@[192.0.2.1]", "user@[192.0.2.1]", DEFAULT, "smtp", "[192.0.2.1]"),
+    ("postmaster", "postmaster@posthouse.test", VIRTUAL, "virtual", "posthouse.test"),
+    ("PostMaster", "PostMaster@posthouse.test", VIRTUAL, "virtual", "posthouse.test"),
+    ("postmaster@posthouse.test", "postmaster@posthouse.test", VIRTUAL, "virtual", None),
+    ("root@posthouse.test", "root@posthouse.test", DEFAULT, "smtp", "posthouse.test"),
+    ("postmaster@other.test", "postmaster@other.test", DEFAULT, "smtp", "other.test"),
+]
+
+
+def test_routes(short_path: Path, listener: socket.socket) -> None:
+    with start(short_path, listener) as daemon, Client(listener) as client:
+        daemon.hear_until(Crossing("free"))
+        for address, canonical, domain_class, transport, nexthop in ROUTES:
+            expected = Resolved(canonical, domain_class, transport, nexthop or "posthouse.test")
+            assert client.resolve(address) == expected
+        for address in ("", "user", "user@", "a b@example.org", "us..er@x", "üser@example.org"):
+            reply = client.resolve(address)
+            assert isinstance(reply, Refused)
+            assert (reply.status.code, reply.status.enhanced) == (550, "5.1.3")
+
+
+def test_host_that_carries_no_foreign_mail(short_path: Path, listener: socket.socket) -> None:
+    with (
+        start(short_path, listener, {"default_transport": ""}),
+        Client(listener) as client,
+    ):
+        expected = Resolved("user@other.test", DEFAULT, "", "other.test")
+        assert client.resolve("user@other.test") == expected
+        reply = client.resolve("postmaster")
+        assert isinstance(reply, Resolved)
+        assert reply.transport == "virtual"
+
+
+def test_garbage_costs_its_own_connection_only(short_path: Path, listener: socket.socket) -> None:
+    with start(short_path, listener) as daemon, Client(listener) as client:
+        client.resolve("a@b.test")
+        with Client(listener) as rogue:
+            rogue.send_raw(b"EHLO posthouse.test\r\n")
+            assert rogue.hear() is None
+        client.resolve("a@b.test")
+        assert len(list(daemon.events("ipc_malformed"))) == 1
+
+
+def test_retiring_says_goodbye(short_path: Path, listener: socket.socket) -> None:
+    with start(short_path, listener) as daemon, Client(listener) as client:
+        for _ in range(3):
+            client.resolve("a@b.test")
+        daemon.tell(Command("retire"))
+        assert client.hear() == (0, Goodbye(3))
+        assert client.hear() is None
+        daemon.hear_until(Bye("retired"))
+        assert daemon.ended() == 0
+
+
+def test_idle_client_does_not_keep_the_daemon(short_path: Path, listener: socket.socket) -> None:
+    with (
+        start(short_path, listener, row={"max_idle": 0.2}) as daemon,
+        Client(listener) as client,
+    ):
+        client.resolve("a@b.test")
+        daemon.hear_until(Bye("idle"))
+        assert client.hear() == (0, Goodbye(1))
+        assert client.hear() is None
+        assert daemon.ended() == 0
+
+
+def test_max_use_counts_requests(short_path: Path, listener: socket.socket) -> None:
+    with (
+        start(short_path, listener, row={"max_use": 10}) as daemon,
+        Client(listener) as client,
+    ):
+        for number in range(1, 30):
+            client.send(number, Resolve("a@b.test"))
+        answered, goodbye = 0, 0
+        while (heard := client.hear()) is not None:
+            number, body = heard
+            answered += number > 0
+            goodbye = body.last if isinstance(body, Goodbye) else goodbye
+        assert goodbye == answered >= 9
+        daemon.hear_until(Bye("max_use"))
