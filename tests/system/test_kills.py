@@ -72,7 +72,7 @@ STAGES = (
     Stage("virtual", "before the file's fsync", Kill("fsync", 6), "/tmp/"),
     Stage("virtual", "before the rename", Kill("renameat"), "/tmp>"),
     Stage("virtual", "after the rename", Kill("fsync", 7), "/new>"),
-    Stage("virtual", "before the log record", Kill("write", 3), "delivery"),
+    Stage("virtual", "after the folder's fsync", Kill("write", 2), "eventfd"),
     Stage("virtual", "before the answer", Kill("sendto", 2), "Outcomes"),
     Stage("log", "before the records", Kill("read"), "pipe:"),
     Stage("log", "before they are written", Kill("write"), "mail.log"),

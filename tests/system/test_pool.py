@@ -117,6 +117,15 @@ def test_a_process_retires_after_its_uses(new_instance: NewInstance) -> None:
     assert not instance.log_records("failed")
 
 
+def test_one_client_starts_one_process(instance: Instance) -> None:
+    with instance.smtp() as client:
+        client.greeted().mail("a@example.org", ["bob@posthouse.test"], message("lonely"))
+        instance.maildir("bob").wait(1)
+        status = {row["name"]: row for row in instance.status()["services"]}
+        for name in ("smtp", "cleanup", "rewrite", "virtual"):
+            assert status[name]["spawned"] == 1
+
+
 def test_min_free_starts_ahead_of_demand(new_instance: NewInstance) -> None:
     rows = {"smtp": {"numprocs": 3, "client_limit": 1, "min_free": 1}}
     instance = new_instance(services=rows)

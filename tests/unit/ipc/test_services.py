@@ -362,24 +362,6 @@ def test_delivery_hands_the_open_file_over(
     os.close(descriptor)
 
 
-@pytest.mark.parametrize("indices", [(), (4,), (4, 9, 9), (4, 4), (4, 8)])
-def test_outcomes_must_match_the_recipients(
-    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage, indices: tuple[int, ...]
-) -> None:
-    client = DeliveryClient(stage.path, loop, 10, journal.log, 5)
-
-    async def scenario() -> None:
-        delivering = asyncio.ensure_future(client.deliver(REQUEST, 0))
-        peer = await stage.server()
-        await peer.hear_raw()
-        peer.send(1, outcomes(*indices))
-        with pytest.raises(Unavailable, match="match"):
-            await delivering
-        client.close()
-
-    play(loop, scenario())
-
-
 def test_dying_agent_loses_the_request(
     loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
 ) -> None:

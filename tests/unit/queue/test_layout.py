@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -52,6 +54,17 @@ def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "incoming").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(NotADirectoryError, match="incoming: expected a directory"):
         create_layout(str(tmp_path))
+
+
+def test_what_a_file_system_does_not_know_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> bytes:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(fcntl, "ioctl", unknown)
+    create_layout(str(tmp_path))
+    assert create_layout(str(tmp_path)) == []
 
 
 def test_nothing_but_a_queue_id_becomes_a_path() -> None:

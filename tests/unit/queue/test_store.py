@@ -181,6 +181,21 @@ def test_an_error_of_the_system_says_nothing_about_the_file(
         queue.open_message("incoming", queue_id)
 
 
+def test_a_file_that_we_may_not_read_is_none_of_ours(
+    queue: QueueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator who copied it in as root must not make the queue manager try for ever."""
+    queue_id = enqueue(queue)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(QueueFileCorrupt, match="belongs to uid"):
+        queue.open_message("incoming", queue_id)
+
+
 def test_free_space_is_what_the_system_says(
     queue: QueueStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
