@@ -49,7 +49,7 @@ def connects(address: ListenAddress) -> bool:
         PATH,
         SocketPath("ipc", "private/cleanup"),
     ],
-    ids=str,
+    ids=["ipv4", "ipv6", "unix", "ipc"],
 )
 def test_an_open_address_takes_clients_and_a_closed_one_does_not(address: ListenAddress) -> None:
     listener = open_listener(address)

@@ -21,7 +21,7 @@ VALID = [
     ("!#$%&'*+-/=?^_`{|}~@x", "!#$%&'*+-/=?^_`{|}~", "x", "!#$%&'*+-/=?^_`{|}~@x"),
     ("host!user%far@x", "host!user%far", "x", "host!user%far@x"),
     ('"user"@x', "user", "x", "user@x"),
-    (r'"u\ser"@x', "user", "x", "user@x"),
+    (r'"na\me"@x', "name", "x", "name@x"),
     ('"a b"@x', "a b", "x", '"a b"@x'),
     (r'"a\"b\\c"@x', 'a"b\\c', "x", r'"a\"b\\c"@x'),
     ('"a..b"@x', "a..b", "x", '"a..b"@x'),
