@@ -593,14 +593,15 @@ def test_a_process_that_is_not_told_what_it_is_explains_itself(
     assert reason in json.loads(done.stderr)["reason"]
 
 
-def test_cold_start(start: Start, door: Door) -> None:
-    """From exec to the first `free`; the figure is a budget of every message that wakes a row."""
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        daemon = start()
-        times.append(time.monotonic() - began)
-        daemon.process.terminate()
-        assert daemon.ended() == 0
-    print(f"cold start: {min(times) * 1000:.0f} ms")
-    assert min(times) < 0.5
+@pytest.mark.parametrize(
+    "daemon", ["cleanup.__main__", "log", "qmgr.__main__", "rewrite", "smtpd.__main__", "virtual"]
+)
+def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
+    """What a daemon imports is its cold start, a budget of every message that wakes a row."""
+    program = f"import mta.daemons.{daemon}, sys; print(*sys.modules)"
+    command = [sys.executable, "-I", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    imported = set(done.stdout.split())
+    assert "uvloop" in imported
+    heavy = {"yaml", "jinja2", "click", "supervisor", "xmlrpc", "email", "http.client", "smtplib"}
+    assert not imported & heavy
