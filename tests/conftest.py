@@ -7,9 +7,16 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.instance import Instance, NewInstance, Settings
 from support.needs import missing, require_all
+
+# How long an example takes, or the making of one, is the machine's affair.
+hypothesis.settings.register_profile(
+    "posthouse", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("posthouse")
 
 
 def pytest_configure(config: pytest.Config) -> None:

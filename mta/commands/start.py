@@ -19,6 +19,7 @@ __all__ = ["start"]
 _PATIENCE: Final = 30.0  # seconds until all resident services run
 _LOOK: Final = 0.05  # seconds
 _TAIL: Final = 20  # lines of the master's log that a failure shows
+_REFUSAL: Final = "the master cannot run: "  # how the plugin says what an operator can mend
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Nothing else of the caller's environment reaches the daemons.
 _INHERITED: Final = ("TZ",)
@@ -55,7 +56,7 @@ def start(context: click.Context, foreground: bool) -> None:
         os.close(log)
     reason = _wait(control, master, configuration)
     if reason:
-        raise Failure(f"{reason}\n{_tail(log_path, old_size)}", os.EX_UNAVAILABLE)
+        raise Failure(f"{reason}{_story(log_path, old_size)}", os.EX_UNAVAILABLE)
     click.echo(f"running; {described(rendered)}")
 
 
@@ -102,8 +103,13 @@ def _wait(control: Control, master: "subprocess.Popen[bytes]", configuration: Co
     return f"not ready after {_PATIENCE:g} s, but still trying: {' '.join(sorted(missing))}"
 
 
-def _tail(path: str, start: int) -> str:
+def _story(path: str, start: int) -> str:
+    """What the master's log says since `start`: its reason not to run, or its last lines."""
     with open(path, "rb") as file:
         file.seek(start)
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-_TAIL:])
+    for line in lines:
+        before, refused, reason = line.partition(_REFUSAL)
+        if refused and " CRIT " in before:
+            return f": {reason}"
+    return "\n".join(["", *lines[-_TAIL:]])

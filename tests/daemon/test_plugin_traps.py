@@ -1,6 +1,7 @@
 """The traps of living inside supervisord, each sprung on purpose."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -154,8 +155,9 @@ def test_a_port_that_is_held_for_a_moment_is_waited_for(house: House, port: int)
     ("setting", "complaint"),
     [
         ("nodaemon=false", "nodaemon must be true"),
-        ("nodaemon=true\nuser=0", "user must not be set"),
+        (f"nodaemon=true\nuser={os.getuid()}", "user must not be set"),
     ],
+    ids=["nodaemon", "user"],
 )
 def test_what_cannot_work_is_refused_at_once(house: House, setting: str, complaint: str) -> None:
     house.render(Row("smtp", ["unix:public/smtp"]), supervisord=setting)

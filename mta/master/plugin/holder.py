@@ -63,6 +63,7 @@ def _socket_inodes(pid: str) -> Iterator[str]:
 def _command(pid: str) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read(200).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            words = file.read(200).replace(b"\0", b" ").decode("utf-8", "replace").split()
     except OSError:
         return "?"
+    return " ".join(words)

@@ -55,9 +55,7 @@ GOOD: dict[MessageTypes, Message] = {
 STDIN = 0  # a descriptor that is always open
 REFUSED = Refused(Status(450, "4.2.0", "busy"))
 
-live = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+live = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def garbage(kind: MessageTypes) -> st.SearchStrategy[bytes]:

@@ -78,7 +78,7 @@ def _journal(queue: QueueStore, queue_id: str, whole: bytes) -> bytes:
     return whole[whole.index(b"\xf1PHJ") :]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_octets_cut_put_in_or_exchanged(
     queue: QueueStore, queue_id: str, path: Path, data: st.DataObject
@@ -93,7 +93,7 @@ def test_octets_cut_put_in_or_exchanged(
     assert found == ((make_envelope(), CONTENT) if damaged.startswith(whole) else None)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(max_size=2000))
 def test_octets_that_nobody_of_us_wrote(
     queue: QueueStore, queue_id: str, path: Path, junk: bytes
