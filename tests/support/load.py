@@ -29,10 +29,11 @@ class Ledger:
     def recipient(self) -> str:
         return f"{self.user}@{DOMAIN}"
 
-    def send(self, client: Dialogue, mark: str, size: int = 0) -> None:
-        """Send one message on a greeted session; it is in the ledger once 250 was read."""
-        client.mail("ledger@example.org", [self.recipient], message(mark, size))
+    def send(self, client: Dialogue, mark: str, size: int = 0) -> str:
+        """Send one message on a greeted session; it is in the ledger once 250 gave its queue id."""
+        reply = client.mail("ledger@example.org", [self.recipient], message(mark, size))
         self.acknowledged.append(mark)
+        return reply.text.split()[-1]
 
     def copies(self) -> dict[str, int]:
         """How often each mark lies in the mailbox now."""

@@ -18,8 +18,7 @@ def waiting(new_instance: NewInstance) -> Instance:
 
 def _defer(instance: Instance, ledger: Ledger, mark: str) -> str:
     with instance.smtp() as client:
-        ledger.send(client.greeted(), mark)
-    queue_id: str = instance.log_records("accepted")[-1]["queue_id"]
+        queue_id = ledger.send(client.greeted(), mark)
     instance.wait_log("deferred", queue_id=queue_id)
     return queue_id
 
