@@ -63,7 +63,7 @@ check: control
 	codespell
 
 test: control
-	pytest -n 2 --dist worksteal
+	pytest -n 4 --dist worksteal
 
 reference: control
 	python -I -m mta.commands reference docs/reference

@@ -171,7 +171,7 @@ def test_a_message_of_one_frame_is_stored_and_the_queue_manager_told(cleanup: Cl
     )
     _, news = cleanup.qmgr().hear()
     assert news == Arrived(message.queue_id)
-    (record,) = wait_until(lambda: list(cleanup.daemon.events("committed")), "the log")
+    (record,) = wait_until(lambda: cleanup.daemon.events("committed"), "the log")
     assert record["queue_id"] == message.queue_id
     assert record["message_id"] == "a@b.example"
     assert record["size"] == len(MESSAGE)
@@ -266,7 +266,7 @@ def test_a_client_that_goes_away_takes_its_message_with_it(cleanup: Cleanup) -> 
     wait_until(cleanup.files, "a file that grows")
     client.close()
     wait_until(lambda: not cleanup.files(), "the file to be gone")
-    assert list(cleanup.daemon.events("committed")) == []
+    assert cleanup.daemon.events("committed") == []
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_client_that_breaks_the_protocol_is_cut_off(
         client.say_octets(frame)
     with pytest.raises((EOFError, ConnectionResetError)):
         client.hear()
-    wait_until(lambda: list(cleanup.daemon.events("ipc_malformed")), "a line in the log")
+    wait_until(lambda: cleanup.daemon.events("ipc_malformed"), "a line in the log")
     assert cleanup.files() == []
     cleanup.stored(cleanup.connect().ask(1, begin()))
 
@@ -302,7 +302,7 @@ def test_recipients_after_content_are_refused(cleanup: Cleanup) -> None:
 def test_without_space_nothing_is_begun(new_cleanup: NewCleanup) -> None:
     cleanup = new_cleanup(queue_minfree=2**50)
     assert refusal(cleanup.connect().ask(1, begin(last=False))) == "452 4.3.1"
-    (record,) = wait_until(lambda: list(cleanup.daemon.events("refused")), "a line in the log")
+    (record,) = wait_until(lambda: cleanup.daemon.events("refused"), "a line in the log")
     assert "octets free" in record["reason"]
 
 
@@ -356,7 +356,7 @@ def test_a_message_that_is_whole_is_stored_even_if_nobody_hears_the_answer(
     with stopped(cleanup.daemon):
         client.say(1, begin())
         client.close()
-    wait_until(lambda: list(cleanup.daemon.events("committed")), "the message to be stored")
+    wait_until(lambda: cleanup.daemon.events("committed"), "the message to be stored")
     (queue_id,) = cleanup.queue.scan("incoming")
     cleanup.stored(Committed(queue_id))
 

@@ -114,7 +114,7 @@ def test_garbage_is_quoted_and_harms_no_line_beside_it(plant: Plant, garbage: by
     plant.write(garbage + b"\n")
     plant.log.info("after")
     # What the daemon says itself goes to the log descriptor: here, to the test.
-    (record,) = wait_until(lambda: list(daemon.events("garbage")), "the report")
+    (record,) = wait_until(lambda: daemon.events("garbage"), "the report")
     wait_until(plant.has("after"), "the line after it")
     assert [line["event"] for line in plant.lines()] == ["before", "after"]
     assert record["text"].startswith(garbage[:1].decode("utf-8", "backslashreplace"))
@@ -177,7 +177,7 @@ def test_a_full_disk_loses_no_line_that_the_pipe_can_hold(plant: Plant) -> None:
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size + 50, -1))
     for number in range(20):
         plant.log.info("line", number=number)
-    (blocked,) = wait_until(lambda: list(daemon.events("log_blocked")), "the complaint")
+    (blocked,) = wait_until(lambda: daemon.events("log_blocked"), "the complaint")
     assert blocked["reason"] == "[Errno 27] File too large"
     assert plant.file.stat().st_size == size + 50
     plant.log.info("waits in the pipe")
@@ -185,7 +185,7 @@ def test_a_full_disk_loses_no_line_that_the_pipe_can_hold(plant: Plant) -> None:
     time.sleep(0.5)
     assert daemon.cpu_seconds() - before < 0.2
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
-    assert len(wait_until(lambda: list(daemon.events("log_resumed")), "the relief")) == 1
+    assert len(wait_until(lambda: daemon.events("log_resumed"), "the relief")) == 1
     wait_until(plant.has("waits in the pipe"), "the file to go on")
     numbers = [line["number"] for line in plant.lines() if line["event"] == "line"]
     assert numbers == list(range(20))
@@ -195,7 +195,7 @@ def test_a_file_rotated_while_the_disk_was_full_holds_whole_lines(plant: Plant) 
     daemon = plant.begin()
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (50, -1))
     plant.log.info("cut")
-    wait_until(lambda: list(daemon.events("log_blocked")), "the complaint")
+    wait_until(lambda: daemon.events("log_blocked"), "the complaint")
     plant.file.rename(plant.file.with_suffix(".1"))
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
     wait_until(lambda: plant.file.exists() and plant.has("cut")(), "the whole line", 5)
@@ -206,7 +206,7 @@ def test_what_cannot_be_written_before_the_end_is_told_on_stderr(plant: Plant) -
     daemon = plant.begin()
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (50, -1))
     plant.log.info("cut")
-    wait_until(lambda: list(daemon.events("log_blocked")), "the complaint")
+    wait_until(lambda: daemon.events("log_blocked"), "the complaint")
     daemon.tell(Command("retire"))
     assert daemon.ended() == 0
     assert daemon.process.stderr is not None
@@ -231,5 +231,5 @@ def test_the_folder_is_all_that_it_may_touch(plant: Plant) -> None:
     plant.file.unlink()
     plant.file.symlink_to(plant.place / "elsewhere")
     daemon.tell(Command("wake"))
-    wait_until(lambda: list(daemon.events("log_blocked")), "the complaint")
+    wait_until(lambda: daemon.events("log_blocked"), "the complaint")
     assert not (plant.place / "elsewhere").exists()

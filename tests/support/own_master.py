@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -176,9 +176,9 @@ class DaemonProcess:
                 self._log_data += data
         return [json.loads(line) for line in self._log_data.splitlines()]
 
-    def events(self, event: str) -> Iterator[dict[str, Any]]:
+    def events(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
-        return (line for line in self.log() if line["event"] == event)
+        return [line for line in self.log() if line["event"] == event]
 
     def cpu_seconds(self) -> float:
         """Processor time that the process has used."""

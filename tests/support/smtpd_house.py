@@ -159,7 +159,7 @@ class House:
         return Dialogue(self.host, self.port, timeout)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        return list(self.daemon.events(event))
+        return self.daemon.events(event)
 
 
 @contextlib.contextmanager

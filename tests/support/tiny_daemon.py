@@ -113,6 +113,7 @@ class TinyHandler:
         if self._context.service.name == "broken":
             raise OSError("cannot start today")
         if self._context.service.name == "slow":
+            self._context.log.info("starting")
             await asyncio.sleep(3600)
 
     def connect(
