@@ -29,7 +29,7 @@ from mta.ipc.messages import (
     Resolve,
     Resolved,
 )
-from mta.master.channel import Bye, Command, Crossing
+from mta.master.channel import Command, Crossing
 from mta.proto.envelope import Envelope, Origin, Recipient
 from mta.proto.status import Disposition, Status
 from mta.queue.layout import STATES, State, create_layout, path_of
@@ -514,7 +514,10 @@ def test_a_retiring_queue_manager_settles_what_is_under_way_and_begins_nothing(
         second = bench.send()
         wait_until(lambda: len(daemon.events("active")) == 2, "both messages active")
         daemon.tell(Command("retire"))
-        daemon.hear_until(Bye("retired"))
+        wait_until(
+            lambda: [it for it in daemon.events("retiring") if it.get("active") == 2],
+            "the end of new attempts",
+        )
         agent.release()
         assert daemon.ended() == 0
         assert (bench.state(first), bench.state(second)) == (None, "incoming")

@@ -12,6 +12,8 @@ __all__ = ["Call", "Kill", "Trace"]
 
 _LINE: Final = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
+# A thread that dies beside others may have its last call shown as unfinished.
+_STRUCK: Final = re.compile(r"^\d+ +[\d.]+ (\w+\(.*)(?: += \?|<unfinished \.\.\.>)$", re.MULTILINE)
 _LASTED: Final = re.compile(r"<(\d+\.\d+)>$")
 
 
@@ -101,8 +103,8 @@ class Trace:
         text = self.output.read_text(errors="replace")
         if "+++ killed by SIGKILL +++" not in text:
             return ""
-        calls: list[str] = re.findall(r"^\d+ +[\d.]+ (\w+\(.*\)) += \?", text, re.MULTILINE)
-        return calls[-1] if calls else ""
+        calls: list[str] = _STRUCK.findall(text)
+        return calls[-1]
 
     def __enter__(self) -> Self:
         return self

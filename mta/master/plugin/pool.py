@@ -31,7 +31,9 @@ from mta.util.listen import InetAddress
 
 __all__ = ["RETIREMENT_LIMIT", "USUAL_START", "Pool", "Times"]
 
-USUAL_START: Final = 0.1  # seconds from spawn to the first `free`, until a row's own is known
+# Seconds from spawn to the first `free`, until a row's own time is known: generous, because on a
+# busy host the client of the first process must not start a second one.
+USUAL_START: Final = 0.5
 LIMIT_PAUSE: Final = 10.0  # seconds between two lines about a limit
 RETIREMENT_LIMIT: Final = 330.0  # seconds; a daemon ends itself after 300
 
