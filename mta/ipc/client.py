@@ -16,7 +16,14 @@ from mta.ipc.messages import Goodbye, Message, Refused
 from mta.proto.status import MailError, Status
 from mta.util.log import Log
 
-__all__ = ["CONNECT_PAUSE", "RequestLost", "ServiceClient", "Unavailable", "connect"]
+__all__ = [
+    "CONNECT_PAUSE",
+    "NotListening",
+    "RequestLost",
+    "ServiceClient",
+    "Unavailable",
+    "connect",
+]
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -30,6 +37,10 @@ class Unavailable(MailError):  # noqa: N818 - a state of the service, as in Post
         super().__init__(Status(451, "4.3.0", "Internal service unavailable"), reason)
 
 
+class NotListening(Unavailable):
+    """The socket is there and nobody listens: its master has just died, or is about to start."""
+
+
 class RequestLost(Exception):  # noqa: N818 - what happened, not what is wrong
     """The server died with the request in hand: nothing is known about its outcome."""
 
@@ -37,7 +48,7 @@ class RequestLost(Exception):  # noqa: N818 - what happened, not what is wrong
 def connect(path: str) -> socket.socket | None:
     """Connect to a SEQPACKET listener; None while its backlog is full.
 
-    Raises `Unavailable` when nobody listens, or when the system has no socket for us.
+    Raises `NotListening`, or `Unavailable` when there is no such socket or none left for us.
     """
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
@@ -47,7 +58,8 @@ def connect(path: str) -> socket.socket | None:
         return None
     except OSError as error:
         peer.close()
-        raise Unavailable(f"{path}: {error}") from error
+        kind = NotListening if isinstance(error, ConnectionRefusedError) else Unavailable
+        raise kind(f"{path}: {error}") from error
     return peer
 
 
@@ -191,7 +203,7 @@ class ServiceClient(Generic[Reply]):
         channels = [channel for channel in (self._channel, *self._leaving) if channel is not None]
         in_hand = [request for channel in channels for request in channel.unanswered.values()]
         for request in (*in_hand, *self._waiting):
-            _fail(request, "the client closed")
+            _fail(request, Unavailable("the client closed"))
         for channel in channels:
             channel.connection.close()
         if self._retry is not None:
@@ -231,7 +243,7 @@ class ServiceClient(Generic[Reply]):
             self._open()
         except Unavailable as error:
             while self._waiting:
-                _fail(self._waiting.popleft(), error.reason)
+                _fail(self._waiting.popleft(), type(error)(error.reason))  # a traceback each
             return None
         if self._channel is None:
             self._flush_later(CONNECT_PAUSE)
@@ -280,7 +292,8 @@ class ServiceClient(Generic[Reply]):
                 request.retried = True
                 self._waiting.append(request)
             else:
-                _fail(request, f"{self.path}: the connection was lost: {reason or 'closed'}")
+                lost = f"{self.path}: the connection was lost: {reason or 'closed'}"
+                _fail(request, Unavailable(lost))
         self._go_on_after(channel)
 
     def _go_on_after(self, channel: _Channel[Reply]) -> None:
@@ -289,7 +302,7 @@ class ServiceClient(Generic[Reply]):
             self._flush_later(0.0 if channel.served else CONNECT_PAUSE)
 
     def _expire(self, request: _Request[Reply]) -> None:
-        _fail(request, f"{self.path}: no answer within {self._timeout:g} s")
+        _fail(request, Unavailable(f"{self.path}: no answer within {self._timeout:g} s"))
         channel = request.channel
         if channel is not None:
             # The server may be wedged: leave it to those who still hope for its answer.
@@ -298,6 +311,6 @@ class ServiceClient(Generic[Reply]):
             self.leave(channel, [])
 
 
-def _fail(request: _Request[Any], reason: str) -> None:
+def _fail(request: _Request[Any], error: Unavailable) -> None:
     if not request.future.done():
-        request.future.set_exception(Unavailable(reason))
+        request.future.set_exception(error)

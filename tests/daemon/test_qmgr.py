@@ -308,6 +308,22 @@ def test_an_agent_that_dies_costs_no_attempt(bench: Bench) -> None:
         assert daemon.events("deferred") == []
 
 
+@pytest.mark.parametrize("service", ["rewrite", "virtual"])
+def test_a_socket_without_a_listener_costs_no_attempt(bench: Bench, service: str) -> None:
+    """A master that died takes all listeners along: its last second must not cost minutes."""
+    path = bench.directory / "private" / service
+    kept = path.rename(path.with_name("kept"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as deserted:
+        deserted.bind(str(path))
+    with bench.start() as daemon:
+        queue_id = bench.send()
+        assert "refused" in logged(daemon, "request_lost")["reason"]
+        assert bench.state(queue_id) == "incoming"
+        kept.replace(path)
+        bench.wait_state(queue_id, None)
+        assert daemon.events("deferred") == []
+
+
 def test_an_agent_that_is_silent_is_a_deferral(bench: Bench) -> None:
     silence = threading.Event()
 

@@ -9,6 +9,7 @@
 Each line of the file `trace` is "EVENT PROCESS PID TIME", on the monotonic clock.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -38,7 +39,8 @@ class Stub:
             file.write(line)
 
     def say(self, packet: Packet) -> None:
-        self.channel.send(encode(packet))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # obey() meets the end
+            self.channel.send(encode(packet))
 
     def serve(self) -> None:
         self.say(Crossing("free"))

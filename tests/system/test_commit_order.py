@@ -35,6 +35,7 @@ def test_fsync_comes_before_250(new_instance: NewInstance, short_path: Path, siz
     synced = commits.find(rf"fsync\(.*{file}.* = 0")
     told = commits.find(rf"send(to|msg)\(.*{queue_id}")
     answered = answers.find(rf"250 2\.0\.0 .*{queue_id}")
-    order = [created, written, sealed, synced, told, answered]
+    order = [created, written, sealed, synced, told]
     for earlier, later in itertools.pairwise(order):
         assert earlier.ended <= later.began, f"{later.text} came before {earlier.text}"
+    assert told.began <= answered.began  # whoever is told may be faster than the return of the call

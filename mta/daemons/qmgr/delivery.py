@@ -1,8 +1,9 @@
 """From recipients to outcomes: routes, requests to delivery agents, and their answers.
 
-The law: every recipient gets an outcome, unless the request was lost with its agent; what is not
-understood is a deferral. A request goes out when it is its turn: each transport has as many under
-way as its row of the service table can serve, and each destination a limit of its own.
+The law: every recipient gets an outcome, unless the request was lost with its agent, or nobody
+listens any more because the master died; what is not understood is a deferral. A request goes out
+when it is its turn: each transport has as many under way as its row of the service table can
+serve, and each destination a limit of its own.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from mta.config.parameters import Parameters
 from mta.config.snapshot import Snapshot
 from mta.daemons.qmgr.scheduler import Turns
 from mta.delivery.report import log_outcome
-from mta.ipc.client import RequestLost, Unavailable
+from mta.ipc.client import NotListening, RequestLost, Unavailable
 from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import Deliver, DeliverRecipient, Outcome, Outcomes, Resolved
 from mta.proto.envelope import Recipient
@@ -118,7 +119,9 @@ class Deliveries:
         routes: dict[tuple[str, str], list[DeliverRecipient]] = {}
         async for index, found in self._routes(recipients):
             recipient = recipients[index]
-            if isinstance(found, MailError):
+            if isinstance(found, NotListening):
+                self._log.warning("request_lost", queue_id=message.queue_id, reason=found.reason)
+            elif isinstance(found, MailError):
                 given = DeliverRecipient(index, recipient.address, recipient.original)
                 unroutable.append(self._decide(message.queue_id, arrived, given, found, "none"))
             else:
@@ -164,7 +167,7 @@ class Deliveries:
             if transport is None:
                 raise MailError(_TRANSPORT_MISSING, f"no row {name!r} that delivers")
             reply = await transport.deliver(request, descriptor)
-        except RequestLost as error:
+        except (RequestLost, NotListening) as error:
             self._log.warning(
                 "request_lost", queue_id=request.queue_id, relay=name, reason=str(error)
             )
