@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from mta.ipc.messages import FRAME_LIMIT, PROTOCOL_VERSION, Message
 from mta.util.log import Log
+from mta.util.peer import peer_credentials
 
 __all__ = ["Connection", "Descriptors", "MessageTypes", "close_all", "encode"]
 
@@ -231,15 +232,9 @@ class Connection(Generic[Body]):
         if self.is_closed:
             return
         self.malformed = True
-        pid, uid, _ = self._credentials()
+        pid, uid = peer_credentials(self._socket)
         self._log.error("ipc_malformed", socket=self._name, peer=pid, uid=uid, reason=reason[:500])
         self._end(f"malformed: {reason}")
-
-    def _credentials(self) -> tuple[int, int, int]:
-        size = 3 * _DESCRIPTOR_SIZE
-        data = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        pid, uid, gid = array.array("i", data)
-        return pid, uid, gid
 
     def finish(self) -> None:
         """Close when the frames that wait have been sent."""

@@ -30,6 +30,7 @@ from mta.master.lifecycle import Lifecycle, Pace
 from mta.master.sandbox import Needs, SandboxError, enter_sandbox
 from mta.master.session import Context, Handler, PipeReader, Session
 from mta.master.stdio import StdioClient
+from mta.master.users import house_users
 from mta.proto.status import MailError
 from mta.util.log import Log
 
@@ -62,14 +63,15 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
         snapshot = load_snapshot(birth.generation)
         service = _row(snapshot, birth.service)
         parameters = snapshot.parameters_for(service)
+        users = house_users(snapshot.services)
         enter_sandbox(needs, parameters, service.client_limit, log)
-    except (SnapshotError, SandboxError) as error:
+    except (SnapshotError, SandboxError, KeyError) as error:
         log.error("start_failed", reason=str(error))
         if birth.channel is not None:
             birth.channel.send(encode(Bye("failed")))
         return os.EX_CONFIG
     loop = uvloop.new_event_loop()
-    lifecycle = Lifecycle(loop, log, service, birth, pace)
+    lifecycle = Lifecycle(loop, log, service, birth, pace, users)
     loop.set_exception_handler(lifecycle.report)
     loop.add_signal_handler(signal.SIGTERM, lifecycle.hurry)
     context = Context(

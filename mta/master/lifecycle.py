@@ -20,6 +20,7 @@ from mta.master.checkin import Birth
 from mta.master.link import Link
 from mta.master.session import Handler, PipeReader, Session
 from mta.util.log import Log
+from mta.util.peer import peer_credentials
 
 __all__ = ["Lifecycle", "Pace"]
 
@@ -60,12 +61,15 @@ class Lifecycle:
         service: Service,
         birth: Birth,
         pace: Pace,
+        users: frozenset[int],
     ) -> None:
+        """`users` are the uids that may connect to the daemons' own sockets."""
         self._loop = loop
         self._log = log
         self._service = service
         self._birth = birth
         self._pace = pace
+        self._users = users
         self._handler: Handler | PipeReader | None = None
         self._connect: Connect | None = None
         self._places: set[_Place] = set()
@@ -157,6 +161,9 @@ class Lifecycle:
 
     def _admit(self, client: socket.socket, listener: str) -> None:
         assert self._connect is not None
+        if listener.startswith("ipc:") and self._is_stranger(client, listener):
+            client.close()
+            return
         place = _Place(self._ended)
         self._places.add(place)
         try:
@@ -168,6 +175,13 @@ class Lifecycle:
                 self._ended(place)
         self._active = self._loop.time()
         self.link.counters(len(self._places), self.served)
+
+    def _is_stranger(self, client: socket.socket, listener: str) -> bool:
+        pid, uid = peer_credentials(client)
+        if uid in self._users:
+            return False
+        self._log.warning("stranger", listener=listener, peer=pid, uid=uid)
+        return True
 
     def _ended(self, place: _Place) -> None:
         if place not in self._places:

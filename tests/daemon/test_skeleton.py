@@ -20,6 +20,7 @@ from support.waiting import wait_until
 from mta.master.channel import Bye, Command, Counters, Crossing, encode
 
 TINY = str(Path(tiny_daemon.__file__).resolve())
+NOBODY = 65534
 FREE, FULL = Crossing("free"), Crossing("full")
 
 Start = Callable[..., DaemonProcess]
@@ -52,12 +53,16 @@ def door() -> Iterator[Door]:
         yield Door(stack)
 
 
+def furnish(path: Path) -> None:
+    for name in ("readable", "writable", "writable/a", "writable/b", "private"):
+        (path / name).mkdir()
+    (path / "readable/file").write_text("x")
+    (path / "private/file").write_text("secret")
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for name in ("readable", "writable", "writable/a", "writable/b", "private"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "readable/file").write_text("x")
-    (tmp_path / "private/file").write_text("secret")
+    furnish(tmp_path)
     return tmp_path
 
 
@@ -497,6 +502,38 @@ def test_unix_and_seqpacket_listeners(place: Path) -> None:
             client.settimeout(10)
             client.connect(str(place / "private" / name))
             assert client.recv(100).decode() == f"hello {name}:private/{name}\n"
+
+
+@pytest.mark.requires("root")
+def test_a_stranger_has_no_word_with_the_daemons(short_path: Path) -> None:
+    """Even where the modes of socket and folders would let another user in."""
+    furnish(short_path)
+    write_snapshot(short_path)
+    path = short_path / "private" / "ipc"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(str(path))
+        server.listen()
+        for place in (short_path, short_path / "private", path):
+            place.chmod(0o777)
+        with DaemonProcess([TINY], short_path, [("ipc:private/ipc", server.fileno())]) as daemon:
+            assert _hello_as(0, path) == "hello ipc:private/ipc\n"
+            assert _hello_as(NOBODY, path) == ""
+            (said,) = wait_until(lambda: daemon.events("stranger"), "the log line")
+            assert said["uid"] == NOBODY
+
+
+def _hello_as(uid: int, path: Path) -> str:
+    """The first word that a user hears on a SEQPACKET socket."""
+    program = (
+        "import socket, sys\n"
+        "client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "client.settimeout(10)\n"
+        "client.connect(sys.argv[1])\n"
+        "print(client.recv(99).decode(), end='')\n"
+    )
+    command = ["/usr/bin/python3", "-I", "-c", program, str(path)]
+    done = subprocess.run(command, user=uid, capture_output=True, text=True, cwd="/", check=True)
+    return done.stdout
 
 
 def test_one_dialogue_on_stdin_and_stdout(place: Path) -> None:
