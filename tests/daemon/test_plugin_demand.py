@@ -7,29 +7,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.plugin_house import House, Row, connect, elapsed, greeting
-from support.ports import free_port
+from support.plugin_house import House, Row, connect, elapsed, greeting, inet
 from support.waiting import wait_until
 
 
-@pytest.fixture
-def house(short_path: Path) -> Iterator[House]:
-    made = House(short_path / "queue")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
-
-
 def test_the_first_client_starts_the_first_process(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"]))
+    house.render(Row("smtp", [inet(port)]))
     house.start()
     assert house.service("smtp")["state"] == "idle"
     assert house.stubs() == 0
@@ -41,7 +26,7 @@ def test_the_first_client_starts_the_first_process(house: House, port: int) -> N
         status = house.service("smtp")
     assert status["state"] == "running"
     assert (status["running"], status["clients"], status["spawned"]) == (1, 1, 1)
-    assert status["listeners"] == [f"inet:127.0.0.1:{port}"]
+    assert status["listeners"] == [inet(port)]
 
 
 def test_every_kind_of_listener_reaches_its_row(house: House, port: int) -> None:
@@ -63,7 +48,7 @@ def test_every_kind_of_listener_reaches_its_row(house: House, port: int) -> None
 
 
 def test_never_more_than_numprocs_and_the_limit_is_said_once(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"], "serve 2", numprocs=2))
+    house.render(Row("smtp", [inet(port)], "serve 2", numprocs=2))
     house.start()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(port)) for _ in range(6)]
@@ -78,7 +63,7 @@ def test_never_more_than_numprocs_and_the_limit_is_said_once(house: House, port:
 
 def test_the_limit_reaches_the_mail_log(house: House, port: int) -> None:
     log = Row("log", ["pipe:log"], "serve 9", daemon="log", restart="always")
-    house.render(log, Row("smtp", [f"inet:127.0.0.1:{port}"]))
+    house.render(log, Row("smtp", [inet(port)]))
     house.start()
     with connect(port) as first, connect(port):
         assert greeting(first) == "smtp_000 1"
@@ -91,7 +76,7 @@ def test_the_limit_reaches_the_mail_log(house: House, port: int) -> None:
 
 
 def test_min_free_keeps_one_ahead(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"], numprocs=2, min_free=1))
+    house.render(Row("smtp", [inet(port)], numprocs=2, min_free=1))
     house.start()
     wait_until(lambda: house.stubs("smtp") == 1, "the process ahead of demand")
     with connect(port) as client:
@@ -107,7 +92,7 @@ def test_wakeup_starts_a_row_and_then_wakes_it(house: House) -> None:
 
 
 def test_a_retired_process_is_replaced_by_the_next_client(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"], "serve 9 1"))
+    house.render(Row("smtp", [inet(port)], "serve 9 1"))
     house.start()
     with connect(port) as slow, connect(port) as next_client:
         assert greeting(slow) == "smtp_000 1"
@@ -160,7 +145,7 @@ def test_a_failing_row_is_throttled_reported_and_recovers(
 
 
 def test_a_stuck_listener_is_reported_and_gets_another_process(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"], "idle", numprocs=2, min_free=1))
+    house.render(Row("smtp", [inet(port)], "idle", numprocs=2, min_free=1))
     house.start()
     wait_until(lambda: house.stubs("smtp") == 1, "the process that only claims to be free")
     with connect(port):
@@ -171,7 +156,7 @@ def test_a_stuck_listener_is_reported_and_gets_another_process(house: House, por
 
 
 def test_a_crash_of_a_busy_daemon_costs_a_second(house: House, port: int) -> None:
-    house.render(Row("smtp", [f"inet:127.0.0.1:{port}"]))
+    house.render(Row("smtp", [inet(port)]))
     house.start()
     with connect(port) as client:
         assert greeting(client) == "smtp_000 1"

@@ -6,40 +6,23 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support.plugin_house import House, Row, connect, elapsed, greeting
+from support.plugin_house import House, Row, connect, elapsed, greeting, inet
 from support.ports import free_port
 from support.waiting import wait_until
-
-
-@pytest.fixture
-def house(short_path: Path) -> Iterator[House]:
-    made = House(short_path / "queue")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
 
 
 def _has_lines(path: Path, count: int) -> bool:
     return path.exists() and len(path.read_text().splitlines()) == count
 
 
-def _inet(port: int) -> str:
-    return f"inet:127.0.0.1:{port}"
-
-
 def test_a_held_client_does_not_keep_the_new_generation_from_serving(
     house: House, port: int
 ) -> None:
-    row = Row("smtp", [_inet(port)], "serve 5")
+    row = Row("smtp", [inet(port)], "serve 5")
     house.render(row)
     house.start()
     with connect(port) as held:
@@ -64,7 +47,7 @@ def test_a_held_client_does_not_keep_the_new_generation_from_serving(
 
 
 def test_the_same_generation_again_changes_nothing(house: House, port: int) -> None:
-    house.render(Row("smtp", [_inet(port)], min_free=1))
+    house.render(Row("smtp", [inet(port)], min_free=1))
     house.start()
     wait_until(lambda: house.stubs("smtp"), "the process ahead of demand")
     assert not any(house.call("mta.reload", 1).values())
@@ -74,17 +57,17 @@ def test_the_same_generation_again_changes_nothing(house: House, port: int) -> N
 def test_addresses_and_rows_come_and_go(house: House, port: int) -> None:
     other = free_port()
     gone = Row("gone", ["unix:public/gone"], restart="always")
-    house.render(Row("smtp", [_inet(port)]), gone)
+    house.render(Row("smtp", [inet(port)]), gone)
     house.start()
     wait_until(lambda: house.service("gone")["state"] == "running", "the resident row")
     house.render(
-        Row("smtp", [_inet(other), "unix:public/here"], numprocs=2),
+        Row("smtp", [inet(other), "unix:public/here"], numprocs=2),
         Row("new", ["ipc:private/new"], restart="always", numprocs=2),
         generation=2,
     )
     changes = house.call("mta.reload", 2)
-    assert changes["opened"] == [_inet(other), "unix:public/here", "ipc:private/new"]
-    assert changes["closed"] == [_inet(port), "unix:public/gone"]
+    assert changes["opened"] == [inet(other), "unix:public/here", "ipc:private/new"]
+    assert changes["closed"] == [inet(port), "unix:public/gone"]
     assert (changes["added"], changes["removed"]) == (["new"], ["gone"])
     with connect(other) as client:
         assert greeting(client).endswith(" 2")
@@ -97,14 +80,14 @@ def test_addresses_and_rows_come_and_go(house: House, port: int) -> None:
 
 
 def test_a_reload_that_cannot_be_had_changes_nothing(house: House, port: int) -> None:
-    row = Row("smtp", [_inet(port)], "serve 5", min_free=1)
+    row = Row("smtp", [inet(port)], "serve 5", min_free=1)
     house.render(row)
     house.start()
     with socket.socket() as foreign:
         foreign.bind(("127.0.0.1", 0))
         foreign.listen()
         taken = foreign.getsockname()[1]
-        house.render(Row("smtp", [_inet(port), "unix:public/new", _inet(taken)]), generation=2)
+        house.render(Row("smtp", [inet(port), "unix:public/new", inet(taken)]), generation=2)
         sentence = house.fault("mta.reload", 2)
     assert f"inet:127.0.0.1:{taken}: Address already in use" in sentence
     assert f"held by {os.getpid()} " in sentence
@@ -117,7 +100,7 @@ def test_a_reload_that_cannot_be_had_changes_nothing(house: House, port: int) ->
 
 
 def test_no_connection_is_refused_under_load(house: House, port: int) -> None:
-    rows = {g: Row("smtp", [_inet(port)], "serve 3", numprocs=2) for g in range(1, 5)}
+    rows = {g: Row("smtp", [inet(port)], "serve 3", numprocs=2) for g in range(1, 5)}
     house.render(rows[1])
     house.start()
     stop = threading.Event()
@@ -175,7 +158,7 @@ def test_restart_replaces_the_processes_of_one_row(house: House) -> None:
 
 
 def test_quick_reloads_make_retirees_hurry_when_slots_run_out(house: House, port: int) -> None:
-    row = Row("smtp", [_inet(port)], "serve 5")
+    row = Row("smtp", [inet(port)], "serve 5")
     house.render(row)
     house.start()
     with contextlib.ExitStack() as stack:
@@ -195,7 +178,7 @@ def test_stop_drains_stage_by_stage(house: House, port: int) -> None:
         Row("qmgr", ["ipc:public/qmgr"], daemon="qmgr", restart="always"),
         Row("virtual", ["ipc:private/virtual"], daemon="virtual", restart="always"),
         Row("cleanup", ["ipc:private/cleanup"], daemon="cleanup", restart="always"),
-        Row("smtp", [_inet(port)], "serve 5"),
+        Row("smtp", [inet(port)], "serve 5"),
     )
     house.start()
     with connect(port) as client:
@@ -214,7 +197,7 @@ def test_stop_drains_stage_by_stage(house: House, port: int) -> None:
 
 def test_on_demand_rows_still_start_while_an_earlier_stage_drains(house: House, port: int) -> None:
     house.render(
-        Row("smtp", [_inet(port)], "idle", min_free=1),  # does not obey: 10 s, then SIGTERM
+        Row("smtp", [inet(port)], "idle", min_free=1),  # does not obey: 10 s, then SIGTERM
         Row("cleanup", ["unix:private/cleanup"], daemon="cleanup"),
     )
     house.start()
@@ -253,7 +236,7 @@ autostart=false
 autorestart=false
 startsecs=0
 """
-    house.render(Row("smtp", [_inet(port)], "serve 5"), extra=reload_program)
+    house.render(Row("smtp", [inet(port)], "serve 5"), extra=reload_program)
     house.start()
     with connect(port) as held:
         assert greeting(held) == "smtp_000 1"

@@ -8,30 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.plugin_house import House, Row, connect, greeting
+from support.plugin_house import House, Row, connect, greeting, inet
 from support.ports import free_port
 from support.tracing import Trace
 from support.waiting import wait_until
-
-
-@pytest.fixture
-def house(short_path: Path) -> Iterator[House]:
-    made = House(short_path / "queue")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
-
-
-def _inet(port: int) -> str:
-    return f"inet:127.0.0.1:{port}"
 
 
 def test_an_exception_in_a_pass_is_logged_and_survived(house: House, port: int) -> None:
@@ -48,7 +31,7 @@ def test_an_exception_in_a_pass_is_logged_and_survived(house: House, port: int) 
         """)
     )
     sabotage = "[rpcinterface:saboteur]\nsupervisor.rpcinterface_factory = saboteur:make"
-    house.render(Row("smtp", [_inet(port)]), extra=sabotage)
+    house.render(Row("smtp", [inet(port)]), extra=sabotage)
     house.start(python_path=house.directory)
     house.wait_output("RuntimeError: sabotage")
     with connect(port) as client:
@@ -58,7 +41,7 @@ def test_an_exception_in_a_pass_is_logged_and_survived(house: House, port: int) 
 
 def test_nothing_starts_while_supervisor_stops(house: House, port: int) -> None:
     house.render(
-        Row("smtp", [_inet(port)]),
+        Row("smtp", [inet(port)]),
         Row("slow", ["unix:public/slow"], "idle", restart="always"),
     )
     house.start()
@@ -74,7 +57,7 @@ def test_nothing_starts_while_supervisor_stops(house: House, port: int) -> None:
 
 def test_two_http_sections_make_one_master(house: House, port: int) -> None:
     second = f"[inet_http_server]\nport=127.0.0.1:{free_port()}"
-    house.render(Row("smtp", [_inet(port)]), extra=second)
+    house.render(Row("smtp", [inet(port)]), extra=second)
     house.start()
     with connect(port) as client:
         assert greeting(client) == "smtp_000 1"
@@ -82,7 +65,7 @@ def test_two_http_sections_make_one_master(house: House, port: int) -> None:
 
 
 def test_restart_and_update_are_refused_and_name_the_way_out(house: House, port: int) -> None:
-    house.render(Row("smtp", [_inet(port)]))
+    house.render(Row("smtp", [inet(port)]))
     house.start()
     assert "mta reload" in house.fault("supervisor.restart")
     assert "mta reload" in house.fault("supervisor.reloadConfig")
@@ -104,7 +87,7 @@ def test_restart_and_update_are_refused_and_name_the_way_out(house: House, port:
 
 def test_a_stopped_row_stays_stopped_until_it_is_started(house: House, port: int) -> None:
     resident = Row("qmgr", ["ipc:public/qmgr"], daemon="qmgr", restart="always")
-    house.render(Row("smtp", [_inet(port)]), resident)
+    house.render(Row("smtp", [inet(port)]), resident)
     house.start()
     house.wait_state("qmgr", "running")
     assert house.call("supervisor.stopProcess", "qmgr:qmgr_000") is True
@@ -125,7 +108,7 @@ def test_a_stopped_row_stays_stopped_until_it_is_started(house: House, port: int
 
 
 def test_a_killed_master_leaves_no_orphans_and_can_come_back(house: House, port: int) -> None:
-    house.render(Row("smtp", [_inet(port)], "serve 5"))
+    house.render(Row("smtp", [inet(port)], "serve 5"))
     house.start()
     with connect(port) as client:
         assert greeting(client) == "smtp_000 1"
@@ -138,7 +121,7 @@ def test_a_killed_master_leaves_no_orphans_and_can_come_back(house: House, port:
 
 
 def test_a_port_that_is_held_for_a_moment_is_waited_for(house: House, port: int) -> None:
-    house.render(Row("smtp", [_inet(port)]))
+    house.render(Row("smtp", [inet(port)]))
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", port))
@@ -179,7 +162,7 @@ def test_a_long_folder_name_works(short_path: Path, port: int) -> None:
 
 
 def test_sockets_of_systemd_are_adopted(house: House, port: int) -> None:
-    house.render(Row("smtp", [_inet(port)]))
+    house.render(Row("smtp", [inet(port)]))
     with socket.socket() as inherited:
         inherited.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         inherited.bind(("127.0.0.1", port))

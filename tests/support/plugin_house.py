@@ -19,7 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from support.processes import processes_in
 from support.waiting import wait_until
 
-__all__ = ["House", "Row", "Started", "connect", "elapsed", "greeting"]
+__all__ = ["House", "Row", "Started", "connect", "elapsed", "greeting", "inet"]
 
 _STUB = Path(__file__).with_name("stub_daemon.py")
 
@@ -246,3 +246,8 @@ def greeting(client: socket.socket) -> str:
 def elapsed(since: float) -> float:
     """Seconds since a monotonic time."""
     return time.monotonic() - since
+
+
+def inet(port: int) -> str:
+    """A listen address on the loopback."""
+    return f"inet:127.0.0.1:{port}"
