@@ -208,23 +208,24 @@ class Rogue:
             self._socket.close()
 
 
+PATIENCE = 1.0  # seconds; only an answer that is promised and never comes costs it
 CLIENTS = ("rewrite", "cleanup", "qmgr", "delivery")
 
 
 def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journal) -> Asking:
     if name == "rewrite":
-        rewrite = RewriteClient(loop, 0.2, journal.log, path)
+        rewrite = RewriteClient(loop, PATIENCE, journal.log, path)
         number = itertools.count()  # each address is new: an answer that made sense is cached
         return Asking(
             lambda: rewrite.resolve(f"{next(number)}@b.test"), RewriteRequest, RewriteReply
         )
     if name == "qmgr":
-        qmgr = QmgrClient(loop, 0.2, journal.log, path)
+        qmgr = QmgrClient(loop, PATIENCE, journal.log, path)
         return Asking(qmgr.flush, QmgrRequest, QmgrReply)
     if name == "delivery":
-        delivery = DeliveryClient(path, loop, 0.2, journal.log, 10)
+        delivery = DeliveryClient(path, loop, PATIENCE, journal.log, 10)
         return Asking(lambda: delivery.deliver(DELIVER, STDIN), DeliveryRequest, DeliveryReply)
-    cleanup = CleanupClient(loop, 0.2, journal.log, path)
+    cleanup = CleanupClient(loop, PATIENCE, journal.log, path)
 
     async def commit() -> object:
         transaction = await cleanup.begin("", ORIGIN, False)
