@@ -16,16 +16,20 @@ from typing import Final, Generic, TypeVar
 
 from mta.ipc.connection import Connection, Descriptors, MessageTypes, close_all
 from mta.ipc.messages import Goodbye, Message, Refused
-from mta.proto.status import MailError, Status
+from mta.proto.status import INTERNAL_ERROR, MailError
 from mta.util.log import Log
 
-__all__ = ["RequestServer", "ServerConnection"]
+__all__ = ["RequestServer", "ServerConnection", "refused"]
 
 Request = TypeVar("Request", bound=Message)
 Answer = Callable[[Request, Descriptors], Message | Awaitable[Message | None] | None]
 
-INTERNAL_ERROR: Final = Status(451, "4.3.0", "Internal error, please try again later")
 _REASON_LIMIT: Final = 1024  # characters of Refused.reason
+
+
+def refused(error: MailError) -> Refused:
+    """The reply that a failure means, its reason cut to what a frame may hold."""
+    return Refused(error.status, error.reason[:_REASON_LIMIT])
 
 
 class ServerConnection(Generic[Request]):
@@ -261,9 +265,9 @@ class _RequestConnection(ServerConnection[Request]):
 
     def _refusal(self, error: Exception) -> Refused:
         if isinstance(error, MailError):
-            return Refused(error.status, error.reason[:_REASON_LIMIT])
+            return refused(error)
         self._log.failure("internal_error", error)
-        return Refused(INTERNAL_ERROR, repr(error)[:_REASON_LIMIT])
+        return refused(MailError(INTERNAL_ERROR, repr(error)))
 
 
 class RequestServer(Generic[Request]):

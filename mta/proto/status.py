@@ -6,11 +6,11 @@ costs a retry, never a message.
 """
 
 import enum
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 from msgspec import Meta, Struct
 
-__all__ = ["Disposition", "MailError", "Status", "permanent", "temporary"]
+__all__ = ["INTERNAL_ERROR", "Disposition", "MailError", "Status", "permanent", "temporary"]
 
 
 class Status(Struct, frozen=True, array_like=True):
@@ -40,6 +40,10 @@ class Disposition(enum.Enum):
     DELIVERED = "delivered"
     DEFERRED = "deferred"
     BOUNCED = "bounced"
+
+
+# What a peer is told of an error that nobody foresaw: temporary, as all unknown ones are.
+INTERNAL_ERROR: Final = Status(451, "4.3.0", "Internal error, please try again later")
 
 
 class MailError(Exception):

@@ -14,7 +14,7 @@ import threading
 from queue import SimpleQueue
 from typing import Final
 
-from mta.proto.status import MailError, Status
+from mta.proto.status import INTERNAL_ERROR, MailError
 from mta.queue.filesystem import fsync_covers_name
 from mta.queue.writer import QueueWriter, write_failure
 from mta.util.log import Log
@@ -22,7 +22,6 @@ from mta.util.log import Log
 __all__ = ["Committer"]
 
 _SICK_TIME: Final = 10.0  # seconds
-_INTERNAL: Final = Status(451, "4.3.0", "Internal error, please try again later")
 
 
 class _Commit:
@@ -132,7 +131,7 @@ class Committer:
                 self._flush(batch)
             except Exception as error:  # noqa: BLE001 - nobody may wait for a dead thread
                 for commit in batch:
-                    commit.failure = commit.failure or MailError(_INTERNAL, repr(error))
+                    commit.failure = commit.failure or MailError(INTERNAL_ERROR, repr(error))
             self._loop.call_soon_threadsafe(self._finish_batch, batch)
 
     def _flush(self, batch: list[_Commit]) -> None:

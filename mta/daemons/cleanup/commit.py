@@ -6,17 +6,14 @@ message wait for the next scan.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from mta.daemons.cleanup.message import IncomingMessage
 from mta.ipc.qmgr import QmgrClient
-from mta.proto.status import MailError, Status
+from mta.proto.status import INTERNAL_ERROR, MailError
 from mta.queue.committer import Committer
 from mta.util.log import Log
 
 __all__ = ["CommitStage"]
-
-_INTERNAL: Final = Status(451, "4.3.0", "Internal error, please try again later")
 
 
 class CommitStage:
@@ -34,7 +31,7 @@ class CommitStage:
             failure = flushed.exception()
             if failure is not None:
                 if not isinstance(failure, MailError):
-                    failure = MailError(_INTERNAL, repr(failure))
+                    failure = MailError(INTERNAL_ERROR, repr(failure))
                 answer(failure)
                 return
             answer(None)

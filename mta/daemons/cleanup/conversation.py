@@ -12,14 +12,12 @@ from collections.abc import Callable
 
 from mta.daemons.cleanup.commit import CommitStage
 from mta.daemons.cleanup.message import Admission, IncomingMessage
-from mta.ipc.messages import Begin, CleanupRequest, Committed, More, Refused
-from mta.ipc.server import ServerConnection
+from mta.ipc.messages import Begin, CleanupRequest, Committed, More
+from mta.ipc.server import ServerConnection, refused
 from mta.proto.status import MailError
 from mta.util.log import Log
 
 __all__ = ["Conversation"]
-
-_REASON_LIMIT = 1024  # of Refused.reason
 
 
 class Conversation(ServerConnection[CleanupRequest]):
@@ -105,7 +103,7 @@ class Conversation(ServerConnection[CleanupRequest]):
         self._log.warning(
             "refused", queue_id=queue_id, status=str(error.status), reason=error.reason
         )
-        self.reply(number, Refused(error.status, error.reason[:_REASON_LIMIT]))
+        self.reply(number, refused(error))
 
     def _drop_message(self) -> None:
         message, self._message = self._message, None
