@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from mta.commands.failure import ControlError, MasterBusyError, NotRunningError
+from mta.util.house import MASTER_LOCK, MASTER_SOCKET
 
 __all__ = [
     "Changes",
@@ -26,8 +27,6 @@ __all__ = [
     "ServiceStatus",
 ]
 
-_SOCKET: Final = "pid/supervisor.sock"
-_LOCK: Final = "pid/master.lock"
 _BUSY: Final = "SHUTDOWN_STATE"
 
 
@@ -107,7 +106,8 @@ class Control:
     def master(self) -> int | None:
         """The process that holds the master's lock, whether it answers or not."""
         try:
-            lock = os.open(os.path.join(self._queue_directory, _LOCK), os.O_RDONLY | os.O_CLOEXEC)
+            path = os.path.join(self._queue_directory, MASTER_LOCK)
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
@@ -175,6 +175,6 @@ class _Connection(http.client.HTTPConnection):
             abandon = undo.enter_context(contextlib.ExitStack())
             abandon.callback(connection.close)
             connection.settimeout(self._seconds)
-            connection.connect(f"/proc/self/fd/{folder}/{_SOCKET}")
+            connection.connect(f"/proc/self/fd/{folder}/{MASTER_SOCKET}")
             abandon.pop_all()
         self.sock = connection

@@ -9,7 +9,8 @@ import mta
 from mta.config.compile import Configuration
 from mta.config.conf import command_line, literal
 from mta.config.snapshot import Service
-from mta.config.table import RELOAD_PROGRAM
+from mta.util.house import MASTER_SOCKET, RELOAD_PROGRAM, stage_of
+from mta.util.listen import parse_listen
 
 __all__ = ["TEMPLATE", "render_supervisord", "template_directory"]
 
@@ -17,14 +18,6 @@ TEMPLATE: Final = "etc/posthouse/supervisord.conf.j2"
 
 # A socket's path is limited to 107 octets, and Supervisor binds it with its process id appended.
 _SOCKET_LIMIT: Final = 100
-# Supervisor ends what has the highest number first: the order in which the house is drained.
-_DOOR, _SCHEDULER, _AGENT, _SERVICE, _LOG = 900, 800, 700, 600, 100
-_PRIORITY: Final = {
-    **dict.fromkeys(("smtpd", "postscreen", "pickup"), _DOOR),
-    "qmgr": _SCHEDULER,
-    **dict.fromkeys(("virtual", "local", "smtp", "lmtp", "pipe", "error", "discard"), _AGENT),
-    "log": _LOG,
-}
 
 
 def template_directory() -> str:
@@ -55,7 +48,8 @@ def render_supervisord(configuration: Configuration, generation: int) -> str:
             {
                 "row": row,
                 "command": _command_of(row, configuration.python),
-                "priority": _PRIORITY.get(row.daemon, _SERVICE),
+                # Supervisor, too, ends in the order in which the house is drained.
+                "priority": stage_of(row.daemon, map(parse_listen, row.listen)).value,
             }
             for row in configuration.services
         ],
@@ -70,9 +64,9 @@ def render_supervisord(configuration: Configuration, generation: int) -> str:
 
 def _socket_path(queue_directory: str) -> str:
     """Supervisor's own socket: relative to the process where the name would be too long."""
-    path = os.path.join(queue_directory, "pid", "supervisor.sock")
+    path = os.path.join(queue_directory, MASTER_SOCKET)
     short = len(os.fsencode(path)) <= _SOCKET_LIMIT
-    return path if short else "/proc/self/cwd/pid/supervisor.sock"
+    return path if short else f"/proc/self/cwd/{MASTER_SOCKET}"
 
 
 def _command_of(row: Service, python: str) -> tuple[str, ...]:

@@ -19,14 +19,13 @@ from mta.config.parameters import Parameters
 from mta.config.snapshot import Name, Service
 from mta.config.source import Node, Place, Problems, load, suggestion
 from mta.config.validate import check_field, check_fields, mapping
+from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
 
-__all__ = ["RELOAD_PROGRAM", "SERVICES", "Row", "Table", "daemons", "profiles", "read_table"]
+__all__ = ["SERVICES", "Row", "Table", "daemons", "profiles", "read_table"]
 
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
-# A program of supervisord.conf beside the rows: the master runs it when it is sent SIGHUP.
-RELOAD_PROGRAM: Final = "reload_"
 _PROFILES: Final = os.path.join(os.path.dirname(__file__), "profiles")
 # The whole house lives in one queue directory, and the master knows one pace for all rows.
 _SHARED: Final = ("queue_directory", "service_checkin_time", "service_throttle_time")

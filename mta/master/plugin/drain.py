@@ -16,18 +16,12 @@ from typing import Final
 
 from mta.master.plugin.actions import Action, Kill, Say
 from mta.master.plugin.pool import Pool
-from mta.master.plugin.table import Row
-from mta.util.listen import InetAddress, PipeAddress
+from mta.util.house import Stage, stage_of
 
 __all__ = ["STAGE_TIME", "Drain"]
 
 STAGE_TIME: Final = 10.0  # seconds
-_STAGES: Final = ("door", "scheduler", "agents", "services")
-_STAGE_OF: Final = {
-    **dict.fromkeys(("smtpd", "postscreen", "pickup"), "door"),
-    "qmgr": "scheduler",
-    **dict.fromkeys(("virtual", "smtp", "lmtp", "local", "pipe", "error", "discard"), "agents"),
-}
+_STAGES: Final = (Stage.DOOR, Stage.SCHEDULER, Stage.AGENTS, Stage.SERVICES)
 
 
 class Drain:
@@ -37,7 +31,7 @@ class Drain:
         self.finished = False
         self.deadline = 0.0
         self._stages = iter(_STAGES)
-        self._stage = ""
+        self._stage: Stage | None = None
 
     def step(self, pools: Mapping[str, Pool], now: float) -> list[tuple[Pool, list[Action]]]:
         """What is to be done now, and to which pools."""
@@ -47,25 +41,15 @@ class Drain:
             if left and now < self.deadline:
                 break
             orders += [(pool, _hurry(pool)) for pool in left]
-            self._stage = next(self._stages, "")
-            self.finished = not self._stage
+            self._stage = next(self._stages, None)
+            self.finished = self._stage is None
             self.deadline = now + STAGE_TIME
             orders += [(pool, pool.close(now, expire=True)) for pool in self._mine(pools)]
         return orders
 
     def _mine(self, pools: Mapping[str, Pool]) -> list[Pool]:
-        if not self._stage:
-            return []
-        return [pool for pool in pools.values() if stage_of(pool.row) == self._stage]
-
-
-def stage_of(row: Row) -> str:
-    """The stage in which a row ends; "" for the log, which Supervisor ends."""
-    if any(isinstance(address, InetAddress) for address in row.listen):
-        return "door"
-    if row.daemon == "log" or any(isinstance(address, PipeAddress) for address in row.listen):
-        return ""
-    return _STAGE_OF.get(row.daemon, "services")
+        rows = ((pool, pool.row) for pool in pools.values())
+        return [pool for pool, row in rows if stage_of(row.daemon, row.listen) is self._stage]
 
 
 def _hurry(pool: Pool) -> list[Action]:

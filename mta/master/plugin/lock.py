@@ -5,9 +5,10 @@ import os
 import time
 from typing import Final
 
-__all__ = ["LOCK_PATH", "MasterLockedError", "take_master_lock"]
+from mta.util.house import MASTER_LOCK
 
-LOCK_PATH: Final = "pid/master.lock"
+__all__ = ["MasterLockedError", "take_master_lock"]
+
 LOCK_PATIENCE: Final = 10.0  # seconds; a master that is just ending needs a moment
 _PAUSE: Final = 0.1
 
@@ -16,7 +17,7 @@ class MasterLockedError(Exception):
     """Another master runs here; the text names it."""
 
 
-def take_master_lock(path: str = LOCK_PATH, patience: float = LOCK_PATIENCE) -> int:
+def take_master_lock(path: str = MASTER_LOCK, patience: float = LOCK_PATIENCE) -> int:
     """Take the lock and return its descriptor, to be kept open; the file holds our pid."""
     deadline = time.monotonic() + patience
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -32,11 +32,11 @@ from mta.master.plugin.process import ServiceProcess
 from mta.master.plugin.report import Report
 from mta.master.plugin.seam import Group, Supervisord
 from mta.master.plugin.table import Row, Table
+from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import InetAddress, ListenAddress, PipeAddress
 
-__all__ = ["RELOAD_PROGRAM", "Master"]
+__all__ = ["Master"]
 
-RELOAD_PROGRAM: Final = "reload_"  # runs `mta reload`, which renders, then calls back
 LOG_PIPE: Final = PipeAddress("log")
 _SAMPLE_PAUSE: Final = 1.0  # seconds between two looks for stuck listeners
 _SHUTDOWN_PAUSE: Final = 0.05  # seconds; Supervisor takes one turn of its loop for each program

@@ -6,9 +6,10 @@ import pytest
 
 from mta.master.channel import Crossing
 from mta.master.plugin.actions import Kill, Tell
-from mta.master.plugin.drain import Drain, stage_of
+from mta.master.plugin.drain import Drain
 from mta.master.plugin.pool import Pool, Times
 from mta.master.plugin.table import Row
+from mta.util.house import Stage, stage_of
 from mta.util.listen import parse_listen
 
 
@@ -36,18 +37,18 @@ def house() -> dict[str, Pool]:
 @pytest.mark.parametrize(
     ("daemon", "listen", "stage"),
     [
-        ("smtpd", "unix:public/smtp", "door"),
-        ("postscreen", "unix:public/smtp", "door"),
-        ("pickup", "unix:public/pickup", "door"),
-        ("mine", "inet:127.0.0.1:26", "door"),
-        ("qmgr", "ipc:public/qmgr", "scheduler"),
-        ("lmtp", "ipc:private/lmtp", "agents"),
-        ("rewrite", "ipc:private/rewrite", "services"),
-        ("log", "pipe:log", ""),
+        ("smtpd", "unix:public/smtp", Stage.DOOR),
+        ("postscreen", "unix:public/smtp", Stage.DOOR),
+        ("pickup", "unix:public/pickup", Stage.DOOR),
+        ("mine", "inet:127.0.0.1:26", Stage.DOOR),
+        ("qmgr", "ipc:public/qmgr", Stage.SCHEDULER),
+        ("lmtp", "ipc:private/lmtp", Stage.AGENTS),
+        ("rewrite", "ipc:private/rewrite", Stage.SERVICES),
+        ("log", "pipe:log", Stage.LOG),
     ],
 )
-def test_who_ends_when(daemon: str, listen: str, stage: str) -> None:
-    assert stage_of(row("x", daemon, listen)) == stage
+def test_who_ends_when(daemon: str, listen: str, stage: Stage) -> None:
+    assert stage_of(daemon, [parse_listen(listen)]) is stage
 
 
 def test_each_stage_waits_for_the_one_before() -> None:
