@@ -15,6 +15,7 @@ from mta.config.snapshot import Service
 from mta.config.source import Node, Place, Problems, suggestion
 from mta.config.table import SERVICES, Row, Table
 from mta.config.validate import expectation, fields_of
+from mta.proto.nexthop import parse_nexthop, split_transport
 from mta.util.listen import ListenAddress, PipeAddress, SocketPath, parse_listen
 
 __all__ = ["check_meaning"]
@@ -54,6 +55,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_networks(whole)
     _check_backoff(whole)
     _check_transports(whole)
+    _check_nexthops(whole)
     _check_mailboxes(whole)
     _check_addresses(whole)
     for row in table.rows.values():
@@ -97,7 +99,7 @@ def _check_backoff(whole: _Whole) -> None:
 
 
 def _complain(whole: _Whole, row: Row | None, path: str, text: str) -> None:
-    name = path.rpartition(".")[2]
+    name = path.rpartition(".")[2].partition("[")[0]
     place = whole.place_of(name) if row is None else row.place_of("settings")
     if row is None or name in row.service.settings:
         whole.problems.add(place, path, text)
@@ -108,9 +110,15 @@ def _check_transports(whole: _Whole) -> None:
     used = {"default_transport": whole.parameters.default_transport}
     if whole.parameters.virtual_mailbox_domains:
         used["virtual_transport"] = whole.parameters.virtual_transport
-    for name, transport in used.items():
+    for name, value in used.items():
+        if not value:
+            if name == "default_transport":
+                continue
+            whole.problems.add(whole.place_of(name), f"main.{name}", "required")
+            continue
+        transport, _ = split_transport(value)
         row = whole.table.rows.get(transport)
-        if not transport or (row is None and transport in whole.table.names):
+        if row is None and transport in whole.table.names:
             continue
         if row is None:
             names = whole.table.names
@@ -122,9 +130,21 @@ def _check_transports(whole: _Whole) -> None:
         whole.problems.add(whole.place_of(name), f"main.{name}", text)
 
 
+def _check_nexthops(whole: _Whole) -> None:
+    for parameters, path, row in whole.views():
+        named = {"relayhost": parameters.relayhost} if parameters.relayhost else {}
+        for index, fallback in enumerate(parameters.smtp_fallback_relay):
+            named[f"smtp_fallback_relay[{index}]"] = fallback
+        for name, nexthop in named.items():
+            try:
+                parse_nexthop(nexthop)
+            except ValueError as error:
+                _complain(whole, row, f"{path}.{name}", str(error))
+
+
 def _check_mailboxes(whole: _Whole) -> None:
     parameters = whole.parameters
-    row = whole.table.rows.get(parameters.virtual_transport)
+    row = whole.table.rows.get(parameters.virtual_transport.partition(":")[0])
     if (
         parameters.virtual_mailbox_domains
         and not parameters.virtual_mailbox_base

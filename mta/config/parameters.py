@@ -6,7 +6,7 @@ also "100s", "5m", "4h", "5d"), sizes are octets.
 """
 
 import socket
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -31,6 +31,29 @@ Domain = Annotated[
 ]
 
 
+Transport = Annotated[
+    str,
+    Meta(
+        title="the name of a row, or ROW:NEXTHOP",
+        max_length=255,
+        pattern=r"\A([a-z][a-z0-9_-]{0,31}(:[ -~]*)?)?\Z",
+    ),
+]
+NextHop = Annotated[
+    str,
+    Meta(
+        title="DOMAIN, [HOST] or [HOST]:PORT",
+        max_length=255,
+        pattern=r"\A[ -~]*\Z",
+    ),
+]
+AbsolutePath = Annotated[str, Meta(title="an absolute path, or nothing", pattern=r"\A(/.*)?\Z")]
+TlsLevel = Literal["none", "may", "encrypt"]
+UserName = Annotated[
+    str, Meta(title="the name of a user or group", pattern=r"\A[a-z_][a-z0-9_-]{0,31}\Z")
+]
+
+
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
@@ -51,30 +74,71 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "and what crashing daemons say lie beside it.",
         ),
     ]
+    log_format: Annotated[
+        Literal["json", "classic"],
+        Meta(
+            description="json: one object a line; classic: lines in Postfix's form, for fail2ban, "
+            "pflogsumm and eyes."
+        ),
+    ] = "json"
+    syslog_name: Annotated[
+        str,
+        Meta(
+            title="a short word",
+            pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z",
+            description="The program's name in classic log lines: NAME/DAEMON[PID].",
+        ),
+    ] = "posthouse"
     myhostname: Annotated[
         Domain, Meta(description="The host's name in the greeting and in Received fields.")
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[str, ...], Meta(description="Networks (CIDR) whose clients may relay.")
     ] = ("127.0.0.0/8", "::1/128")
-    default_transport: Annotated[
-        str,
+    mail_owner: Annotated[
+        UserName,
         Meta(
-            title="the name of a row, or nothing",
-            max_length=32,
-            pattern=r"\A([a-z][a-z0-9_-]*)?\Z",
-            description="The row that carries mail for other domains; empty: none is accepted.",
+            description="The user that the queue belongs to, where the master runs as root: the "
+            "rows that touch queue files run as this one."
+        ),
+    ] = "mta"
+    private_group: Annotated[
+        UserName,
+        Meta(
+            description="The group whose members may connect to the sockets in private/, where the "
+            "master runs as root."
+        ),
+    ] = "mtaprivate"
+    proxy_interfaces: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses at which this host receives mail through a proxy or address "
+            "translation: mail for a domain whose best mail host has one of them loops."
+        ),
+    ] = ()
+    default_transport: Annotated[
+        Transport,
+        Meta(
+            description="The row that carries mail for other domains, with an optional nexthop; "
+            "empty: none is accepted."
+        ),
+    ] = ""
+    relayhost: Annotated[
+        NextHop,
+        Meta(
+            description="Where mail for other domains goes, unless default_transport names a "
+            "nexthop of its own; empty: to each domain's own mail hosts. A bare DOMAIN is looked "
+            "up by MX, a HOST in brackets is not."
         ),
     ] = ""
     virtual_mailbox_domains: Annotated[
         tuple[Domain, ...], Meta(description="Domains whose mail is delivered to mailboxes here.")
     ] = ()
     virtual_transport: Annotated[
-        str,
+        Transport,
         Meta(
-            title="the name of a row",
-            pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z",
-            description="The row that delivers mail for virtual_mailbox_domains.",
+            description="The row that delivers mail for virtual_mailbox_domains, with an optional "
+            "nexthop (such as lmtp:unix:/run/dovecot/lmtp)."
         ),
     ] = "virtual"
     virtual_mailbox_base: Annotated[
@@ -132,6 +196,114 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The greeting's text.",
         ),
     ] = "$myhostname ESMTP Posthouse"
+    smtpd_tls_security_level: Annotated[
+        TlsLevel,
+        Meta(
+            description="none: no STARTTLS; may: offered; encrypt: mail is taken over TLS only "
+            "(RFC 3207, 4: not for servers that the Internet sends to)."
+        ),
+    ] = "none"
+    smtpd_tls_cert_file: Annotated[
+        AbsolutePath,
+        Meta(
+            description="The server's certificate and its chain, in PEM; read again when changed."
+        ),
+    ] = ""
+    smtpd_tls_key_file: Annotated[
+        AbsolutePath,
+        Meta(
+            description="The certificate's private key, in PEM; empty: it is in "
+            "smtpd_tls_cert_file."
+        ),
+    ] = ""
+    smtp_tls_security_level: Annotated[
+        TlsLevel,
+        Meta(
+            description="none: mail is sent in plain text; may: over TLS where the server offers "
+            "it, without regard to its certificate, and in plain text where that fails; encrypt: "
+            "over TLS or not at all."
+        ),
+    ] = "may"
+    smtp_tcp_port: Annotated[
+        int, Meta(ge=1, le=65535, description="The port of hosts whose destination names none.")
+    ] = 25
+    smtp_helo_name: Annotated[
+        str,
+        Meta(
+            title="a domain name, an address literal, or $myhostname",
+            max_length=255,
+            pattern=r"\A[!-~]+\Z",
+            description="The name that the SMTP client gives itself.",
+        ),
+    ] = "$myhostname"
+    smtp_fallback_relay: Annotated[
+        tuple[NextHop, ...],
+        Meta(
+            description="Destinations that are tried when no host of the proper one could be "
+            "reached or found, in this order."
+        ),
+    ] = ()
+    inet_protocols: Annotated[
+        Literal["all", "ipv4", "ipv6"], Meta(description="The protocols that mail is sent over.")
+    ] = "all"
+    smtp_address_preference: Annotated[
+        Literal["any", "ipv4", "ipv6"],
+        Meta(description="Which of a host's addresses are tried first; any: in random order."),
+    ] = "any"
+    smtp_mx_address_limit: Annotated[
+        int, Meta(ge=1, le=100, description="Addresses of a destination that are tried at most.")
+    ] = 5
+    smtp_mx_session_limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Sessions that a delivery begins at most before it is deferred.",
+        ),
+    ] = 2
+    smtp_connect_timeout: Annotated[Duration, _duration("How long connecting may take.", 0.1)] = (
+        30.0
+    )
+    smtp_helo_timeout: Annotated[
+        Duration, _duration("How long the greeting, and the answer to EHLO, may take.", 0.1)
+    ] = 300.0
+    smtp_starttls_timeout: Annotated[
+        Duration, _duration("How long STARTTLS and the handshake may take.", 0.1)
+    ] = 300.0
+    smtp_mail_timeout: Annotated[
+        Duration, _duration("How long the answer to MAIL may take.", 0.1)
+    ] = 300.0
+    smtp_rcpt_timeout: Annotated[
+        Duration, _duration("How long the answer to RCPT may take.", 0.1)
+    ] = 300.0
+    smtp_data_init_timeout: Annotated[
+        Duration, _duration("How long the answer to DATA may take.", 0.1)
+    ] = 120.0
+    smtp_data_xfer_timeout: Annotated[
+        Duration, _duration("How long the server may take for a piece of content.", 0.1)
+    ] = 180.0
+    smtp_data_done_timeout: Annotated[
+        Duration, _duration("How long the answer to the end of the content may take.", 0.1)
+    ] = 600.0
+    smtp_rset_timeout: Annotated[
+        Duration, _duration("How long the answer to RSET may take.", 0.1)
+    ] = 20.0
+    smtp_connection_cache_time_limit: Annotated[
+        Duration, _duration("How long a session without work is kept for the next message.")
+    ] = 2.0
+    smtp_connection_reuse_time_limit: Annotated[
+        Duration, _duration("How old a session may be when it is used again.")
+    ] = 300.0
+    dns_servers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Name servers to ask, ADDRESS or [ADDRESS]:PORT; none: those of "
+            "/etc/resolv.conf."
+        ),
+    ] = ()
+    dns_timeout: Annotated[
+        Duration, _duration("How long one look-up may take, all its retries included.", 0.1, 300)
+    ] = 20.0
     minimal_backoff_time: Annotated[
         Duration, _duration("The least time between two attempts at a deferred message.", 0.1)
     ] = 300.0
@@ -141,6 +313,48 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     maximal_queue_lifetime: Annotated[
         Duration, _duration("How long a message is tried before it is given up.")
     ] = 5 * 86400.0
+    bounce_queue_lifetime: Annotated[
+        Duration, _duration("How long a message with the null sender is tried; 0: once.")
+    ] = 5 * 86400.0
+    delay_warning_time: Annotated[
+        Duration,
+        _duration("The age at which the sender is told that a message is still waiting; 0: never."),
+    ] = 0.0
+    bounce_size_limit: Annotated[
+        Octets,
+        Meta(
+            ge=0,
+            le=2**30,
+            description="The largest message that a report returns whole; of a larger one, the "
+            "header section.",
+        ),
+    ] = 50_000
+    double_bounce_sender: Annotated[
+        str,
+        Meta(
+            title="a local part",
+            pattern=r"\A[A-Za-z0-9][A-Za-z0-9._+-]{0,62}\Z",
+            description="The sender of reports to the postmaster; what is sent to it is discarded, "
+            "and what bounces from it is told to nobody.",
+        ),
+    ] = "double-bounce"
+    double_bounce_recipient: Annotated[
+        str,
+        Meta(
+            title="an address or a local part",
+            max_length=320,
+            pattern=r"\A[!-~]+\Z",
+            description="Who is told of bounces that cannot be returned, for their sender is null "
+            "(Postfix: 2bounce_notice_recipient).",
+        ),
+    ] = "postmaster"
+    soft_bounce: Annotated[
+        bool,
+        Meta(
+            description="A safety net for tests: what would bounce is deferred, and what smtpd "
+            "would refuse for good it refuses for now."
+        ),
+    ] = False
     queue_run_delay: Annotated[
         Duration, _duration("How often the queue directories are scanned.", 0.1)
     ] = 60.0
@@ -150,6 +364,24 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_destination_concurrency_limit: Annotated[
         int, Meta(ge=1, le=10_000, description="Parallel deliveries to one destination.")
     ] = 20
+    initial_destination_concurrency: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Parallel deliveries to a destination of which nothing is known yet; each "
+            "success allows one more.",
+        ),
+    ] = 5
+    default_destination_concurrency_failed_cohort_limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="After how many rounds of failed connections in a row a destination is "
+            "left alone for minimal_backoff_time; a round is as many as run in parallel.",
+        ),
+    ] = 1
     default_destination_recipient_limit: Annotated[
         int, Meta(ge=1, le=50, description="Recipients in one delivery request.")
     ] = 50

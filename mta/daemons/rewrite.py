@@ -8,9 +8,12 @@ DESCRIPTION
     (mta.proto.address), its domain is assigned to a class, and the class names transport and
     nexthop:
 
-        virtual   domains of virtual_mailbox_domains -> virtual_transport, nexthop the domain
-        default   all others -> default_transport, nexthop the domain; where it is empty, the
-                  answer has no transport: this host carries no such mail
+        virtual   domains of virtual_mailbox_domains -> virtual_transport
+        default   all others -> default_transport; where it is empty, the answer has no
+                  transport: this host carries no such mail
+
+    The nexthop is what the transport names itself, for other domains else relayhost, else the
+    domain.
 
     `postmaster` without a domain means postmaster at myhostname, which always has a mailbox.
 
@@ -21,7 +24,7 @@ STANDARDS
     RFC 5321 4.1.2 (addresses), 4.5.1 (postmaster), 2.3.5 (a domain is needed otherwise)
 
 CONFIGURATION PARAMETERS
-    default_transport myhostname virtual_mailbox_domains virtual_transport
+    default_transport myhostname relayhost virtual_mailbox_domains virtual_transport
 """
 
 from mta.config.parameters import Parameters
@@ -30,6 +33,7 @@ from mta.ipc.messages import DomainClass, Resolve, Resolved, RewriteRequest
 from mta.ipc.server import RequestServer
 from mta.master.daemon import Context, Needs, run
 from mta.proto import address
+from mta.proto.nexthop import split_transport
 from mta.proto.status import permanent
 
 __all__ = ["NEEDS", "RewriteHandler", "Router"]
@@ -43,6 +47,11 @@ class Router:
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._virtual_domains = frozenset(parameters.virtual_mailbox_domains)
+        self._virtual_transport = split_transport(parameters.virtual_transport)
+        self._default_transport = ("", "")
+        if parameters.default_transport:
+            transport, nexthop = split_transport(parameters.default_transport)
+            self._default_transport = (transport, nexthop or parameters.relayhost)
 
     def resolve(self, text: str) -> Resolved:
         """Route one address; MailError 550 5.1.3 if it is none."""
@@ -58,10 +67,10 @@ class Router:
         if not domain:
             permanent("5.1.3", "An address needs a domain")
         if domain in self._virtual_domains or (postmaster and domain == parameters.myhostname):
-            domain_class, transport = DomainClass.VIRTUAL, parameters.virtual_transport
+            domain_class, (transport, nexthop) = DomainClass.VIRTUAL, self._virtual_transport
         else:
-            domain_class, transport = DomainClass.DEFAULT, parameters.default_transport
-        return Resolved(str(mailbox), domain_class, transport, domain)
+            domain_class, (transport, nexthop) = DomainClass.DEFAULT, self._default_transport
+        return Resolved(str(mailbox), domain_class, transport, nexthop or domain)
 
 
 class RewriteHandler(RequestServer[Resolve]):

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta, Struct
 
 from mta.proto.envelope import Address, HostName, Origin, Recipient
-from mta.proto.status import Disposition, Status
+from mta.proto.status import Disposition, ReportKind, Status
 
 __all__ = [
     "CONTENT_LIMIT",
@@ -21,6 +21,8 @@ __all__ = [
     "Accepted",
     "Arrived",
     "Begin",
+    "BounceReply",
+    "BounceRequest",
     "CleanupRequest",
     "Committed",
     "Deliver",
@@ -29,17 +31,29 @@ __all__ = [
     "DeliveryRequest",
     "Disposition",
     "DomainClass",
+    "FindAddresses",
+    "FindMailHosts",
     "Flush",
+    "GiveUp",
     "Goodbye",
+    "HostAddresses",
+    "MailHost",
+    "MailHosts",
     "More",
+    "NextHop",
     "Outcome",
     "Outcomes",
     "QmgrReply",
     "QmgrRequest",
     "QueueId",
     "Refused",
+    "Report",
+    "ReportKind",
+    "Reported",
     "Resolve",
     "Resolved",
+    "ResolverReply",
+    "ResolverRequest",
     "RewriteReply",
     "RewriteRequest",
 ]
@@ -51,6 +65,8 @@ RECIPIENTS_LIMIT: Final = 40  # recipients in one frame: with CONTENT_LIMIT it f
 
 _QUEUE_ID: Final = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{22}"
 QueueId = Annotated[str, Meta(pattern=rf"\A{_QUEUE_ID}\Z")]
+# What a transport makes of it: a domain, "[host]:port", a socket's path, a status and its text.
+NextHop = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 Content = Annotated[bytes, Meta(max_length=CONTENT_LIMIT)]
 Recipients = Annotated[tuple[Recipient, ...], Meta(max_length=RECIPIENTS_LIMIT)]
 
@@ -97,7 +113,7 @@ class Resolved(Message, frozen=True):
     address: Address
     domain_class: DomainClass
     transport: HostName
-    nexthop: HostName
+    nexthop: NextHop
 
 
 RewriteRequest = Resolve
@@ -153,13 +169,19 @@ class Flush(Message, frozen=True):
     queue_id: Annotated[str, Meta(pattern=rf"\A(?:{_QUEUE_ID})?\Z")] = ""
 
 
+class GiveUp(Message, frozen=True):
+    """Return one message to its sender now, whatever its age: an operator wants that."""
+
+    queue_id: QueueId
+
+
 class Accepted(Message, frozen=True):
     """The operator's request is in hand; `count` messages are concerned."""
 
     count: Annotated[int, Meta(ge=0)]
 
 
-QmgrRequest = Arrived | Flush
+QmgrRequest = Arrived | Flush | GiveUp
 QmgrReply = Accepted | Refused | Goodbye
 
 
@@ -187,10 +209,11 @@ class Deliver(Message, frozen=True):
     queue_id: QueueId
     sender: Address
     recipients: Annotated[tuple[DeliverRecipient, ...], Meta(min_length=1, max_length=50)]
-    nexthop: HostName
+    nexthop: NextHop
     arrived: float  # seconds since the epoch
     content_offset: Annotated[int, Meta(ge=0)]
     content_length: Annotated[int, Meta(ge=0)]
+    body_8bit: bool = False  # the client declared BODY=8BITMIME (RFC 6152)
 
 
 class Outcome(Struct, frozen=True, array_like=True):
@@ -203,10 +226,95 @@ class Outcome(Struct, frozen=True, array_like=True):
 
 
 class Outcomes(Message, frozen=True):
-    """One outcome for each recipient of the request, in any order."""
+    """One outcome for each recipient of the request, in any order.
+
+    `unreachable` says that no host of the destination would begin a session: another message would
+    fare the same, so the queue manager need not try for a while.
+    """
 
     outcomes: Annotated[tuple[Outcome, ...], Meta(max_length=50)]
+    unreachable: bool = False
 
 
 DeliveryRequest = Deliver
 DeliveryReply = Outcomes | Refused | Goodbye
+
+
+# bounce: a descriptor of the queue file -> a report to the sender, made from the file's journal.
+
+
+class Report(Message, frozen=True):
+    """Tell the sender of the message behind the one descriptor what became of it.
+
+    FAILURE: of the recipients that bounced and that no earlier report told of. DELAY: of those that
+    are still waiting. The descriptor is as in `Deliver`. Not idempotent: a repeated request makes
+    a second report.
+    """
+
+    descriptors: ClassVar[int] = 1
+
+    kind: ReportKind
+    queue_id: QueueId
+
+
+class Reported(Message, frozen=True):
+    """The report is on stable storage under this queue id; empty: there is nobody to tell."""
+
+    queue_id: Annotated[str, Meta(pattern=rf"\A(?:{_QUEUE_ID})?\Z")]
+
+
+BounceRequest = Report
+BounceReply = Reported | Refused | Goodbye
+
+
+# resolver: names -> hosts and addresses, from the DNS. Idempotent.
+
+IpAddress = Annotated[str, Meta(max_length=45, pattern=r"\A[0-9A-Fa-f:.]+\Z")]
+Addresses = Annotated[tuple[IpAddress, ...], Meta(max_length=100)]
+
+
+class FindMailHosts(Message, frozen=True):
+    """Ask for the hosts that take mail for a domain (RFC 5321, 5.1).
+
+    Refused: 550 5.1.2 the domain does not exist, 5.4.4 it has neither MX nor address; 556 5.1.10 it
+    takes no mail (null MX, RFC 7505); 451 4.4.3 the DNS does not answer, 4.4.4 no host of it has
+    an address now.
+    """
+
+    domain: HostName
+
+
+class FindAddresses(Message, frozen=True):
+    """Ask for the addresses of one host, no MX looked at. Refused: as for `FindMailHosts`."""
+
+    name: HostName
+
+
+class MailHost(Struct, frozen=True, array_like=True):
+    """One host of a domain; its addresses as the DNS gave them, in no order of preference."""
+
+    preference: Annotated[int, Meta(ge=0, le=65535)]
+    name: HostName
+    addresses: Addresses
+
+
+class MailHosts(Message, frozen=True):
+    """The hosts by preference, the best first; one without addresses is left out.
+
+    `implicit`: the domain has no MX and is its own host. `secure`: DNSSEC vouches for all of it.
+    """
+
+    hosts: Annotated[tuple[MailHost, ...], Meta(min_length=1, max_length=100)]
+    implicit: bool
+    secure: bool = False
+
+
+class HostAddresses(Message, frozen=True):
+    """The addresses of one host; `secure` as above."""
+
+    addresses: Annotated[tuple[IpAddress, ...], Meta(min_length=1, max_length=100)]
+    secure: bool = False
+
+
+ResolverRequest = FindMailHosts | FindAddresses
+ResolverReply = MailHosts | HostAddresses | Refused | Goodbye

@@ -10,7 +10,15 @@ from typing import Annotated, Final, NoReturn
 
 from msgspec import Meta, Struct
 
-__all__ = ["INTERNAL_ERROR", "Disposition", "MailError", "Status", "permanent", "temporary"]
+__all__ = [
+    "INTERNAL_ERROR",
+    "Disposition",
+    "MailError",
+    "ReportKind",
+    "Status",
+    "permanent",
+    "temporary",
+]
 
 
 class Status(Struct, frozen=True, array_like=True):
@@ -40,6 +48,13 @@ class Disposition(enum.Enum):
     DELIVERED = "delivered"
     DEFERRED = "deferred"
     BOUNCED = "bounced"
+
+
+class ReportKind(enum.Enum):
+    """What a sender is told (RFC 3464, 2.3.3: the action of the recipients it names)."""
+
+    FAILURE = "failed"
+    DELAY = "delayed"
 
 
 # What a peer is told of an error that nobody foresaw: temporary, as all unknown ones are.

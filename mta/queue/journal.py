@@ -16,12 +16,13 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from mta.proto.status import Disposition, Status
+from mta.proto.status import Disposition, ReportKind, Status
 
 __all__ = [
     "Attempted",
     "JournalRecord",
     "JournalScanner",
+    "Notified",
     "Retry",
     "encode_records",
 ]
@@ -56,7 +57,14 @@ class Retry(_Record, frozen=True):
     reason: Annotated[str, Meta(max_length=1024)]  # of the last deferral, for the operator
 
 
-JournalRecord = Attempted | Retry
+class Notified(_Record, frozen=True):
+    """The sender was told: FAILURE covers all recipients that earlier records say bounced."""
+
+    when: Moment
+    kind: ReportKind
+
+
+JournalRecord = Attempted | Retry | Notified
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[JournalRecord]] = msgspec.msgpack.Decoder(JournalRecord)

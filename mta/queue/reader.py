@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from mta.proto.envelope import Envelope
-from mta.proto.status import Disposition
+from mta.proto.status import Disposition, ReportKind
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
 from mta.queue.format import Body, decode_end, decode_envelope, decode_head
-from mta.queue.journal import Attempted, JournalScanner, Retry
+from mta.queue.journal import Attempted, JournalRecord, JournalScanner, Notified, Retry
 from mta.queue.layout import State, path_of
 
 __all__ = ["COMPLETE_MODE", "INCOMPLETE_MODE", "StoredMessage", "open_message"]
@@ -34,7 +34,8 @@ _JOURNAL_LIMIT: Final = 1024 * 1024 * 1024
 class StoredMessage:
     """One message of the queue; close it, or use it as a context manager.
 
-    `outcomes` holds the last word on each recipient attempted so far, by its index.
+    `outcomes` holds the last word on each recipient attempted so far, by its index; `reported` the
+    bounced recipients of whom the sender was told, `delay_reported` whether he was told of a delay.
     """
 
     __slots__ = (
@@ -42,12 +43,14 @@ class StoredMessage:
         "attempts",
         "content_length",
         "content_offset",
+        "delay_reported",
         "descriptor",
         "envelope",
         "next_attempt",
         "outcomes",
         "queue_id",
         "reason",
+        "reported",
         "size",
         "state",
     )
@@ -61,6 +64,8 @@ class StoredMessage:
         self.next_attempt = 0.0  # seconds since the epoch; 0 = at once
         self.reason = ""  # of the last deferral
         self.outcomes: dict[int, Attempted] = {}
+        self.reported: set[int] = set()
+        self.delay_reported = False
         self.size = os.fstat(descriptor).st_size  # octets of the whole file
         first = os.pread(descriptor, _FIRST_READ, 0)
         body = decode_head(queue_id, first)
@@ -148,16 +153,25 @@ class StoredMessage:
             except ValueError as error:
                 raise QueueFileCorrupt(self.queue_id, f"damaged journal: {error}") from error
 
-    def _note(self, record: Attempted | Retry) -> None:
-        if isinstance(record, Retry):
-            self.attempts = record.attempts
-            self.next_attempt = record.next_attempt
-            self.reason = record.reason
-            return
-        known = self.outcomes.get(record.index)
-        delivered = known is not None and known.disposition is Disposition.DELIVERED
-        if record.index < len(self.envelope.recipients) and not delivered:
-            self.outcomes[record.index] = record
+    def _note(self, record: JournalRecord) -> None:
+        match record:
+            case Retry():
+                self.attempts = record.attempts
+                self.next_attempt = record.next_attempt
+                self.reason = record.reason
+            case Notified(kind=ReportKind.FAILURE):
+                self.reported.update(
+                    index
+                    for index, outcome in self.outcomes.items()
+                    if outcome.disposition is Disposition.BOUNCED
+                )
+            case Notified():
+                self.delay_reported = True
+            case Attempted():
+                known = self.outcomes.get(record.index)
+                delivered = known is not None and known.disposition is Disposition.DELIVERED
+                if record.index < len(self.envelope.recipients) and not delivered:
+                    self.outcomes[record.index] = record
 
 
 def open_message(root: int, state: State, queue_id: str) -> StoredMessage:

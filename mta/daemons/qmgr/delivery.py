@@ -247,6 +247,7 @@ def _deliver(message: StoredMessage, nexthop: str, group: list[DeliverRecipient]
         arrived=message.envelope.arrived,
         content_offset=message.content_offset,
         content_length=message.content_length,
+        body_8bit=message.envelope.body_8bit,
     )
 
 

@@ -75,11 +75,14 @@ def row(text: str) -> str:
         ),
         (
             "virtual_transport: {a: 1}",
-            "5:20: main.virtual_transport: expected the name of a row, got a mapping",
+            (
+                "5:20: main.virtual_transport: expected the name of a row, or ROW:NEXTHOP, "
+                "got a mapping"
+            ),
         ),
         (
             "default_transport:",
-            "5:19: main.default_transport: expected the name of a row, or nothing, got nothing",
+            "5:19: main.default_transport: expected the name of a row, or ROW:NEXTHOP, got nothing",
         ),
         (
             "mesage_size_limit: 5000",
