@@ -385,7 +385,8 @@ services:
 """
     )
     services = {service.name: service for service in folder.compile().services}
-    assert list(services) == ["log", "qmgr", "smtp", "cleanup", "rewrite", "submission"]
+    profile = ["log", "qmgr", "smtp", "cleanup", "rewrite", "bounce", "error", "discard"]
+    assert list(services) == [*profile, "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say
