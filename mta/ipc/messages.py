@@ -277,8 +277,7 @@ class FindMailHosts(Message, frozen=True):
     """Ask for the hosts that take mail for a domain (RFC 5321, 5.1).
 
     Refused: 550 5.1.2 the domain does not exist, 5.4.4 it has neither MX nor address; 556 5.1.10 it
-    takes no mail (null MX, RFC 7505); 451 4.4.3 the DNS does not answer, 4.4.4 no host of it has
-    an address now.
+    takes no mail (null MX, RFC 7505); 451 4.4.3 the DNS does not answer.
     """
 
     domain: HostName

@@ -385,7 +385,7 @@ services:
 """
     )
     services = {service.name: service for service in folder.compile().services}
-    assert list(services) == ["log", "qmgr", "smtp", "cleanup", "rewrite", "submission"]
+    assert list(services) == ["log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say
@@ -399,4 +399,4 @@ def test_every_profile_is_valid_as_it_is(folder: ConfigurationFolder, profile: s
 
 
 def test_daemons_are_known_without_being_imported() -> None:
-    assert {"log", "qmgr", "smtpd", "cleanup", "rewrite", "virtual"} <= daemons()
+    assert {"log", "qmgr", "smtpd", "cleanup", "rewrite", "resolver", "virtual"} <= daemons()
