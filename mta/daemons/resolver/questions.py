@@ -107,7 +107,7 @@ class Questions:
             return Answer(Finding.FAILURE, reason=str(error))
         except TimeoutError:
             return Answer(Finding.FAILURE, reason=f"no answer within {self._timeout:g} s")
-        secure = _is_trusted(answer) and bool(answer.response.flags & dns.flags.AD)
+        secure = _is_trusted(answer.nameserver) and bool(answer.response.flags & dns.flags.AD)
         chain = answer.chaining_result
         if answer.rrset is None:
             return Answer(Finding.NO_RECORD, ttl=_negative(chain), secure=secure)
@@ -119,6 +119,6 @@ def _negative(chain: dns.message.ChainingResult) -> float:
     return min(chain.minimum_ttl, NEGATIVE_TIME)
 
 
-def _is_trusted(answer: dns.resolver.Answer) -> bool:
+def _is_trusted(server: str | None) -> bool:
     """Whether the name server is on this host, so that nobody on the way can set its AD flag."""
-    return ipaddress.ip_address(answer.nameserver or "::").is_loopback
+    return server is not None and ipaddress.ip_address(server).is_loopback

@@ -94,6 +94,10 @@ def row(text: str) -> str:
             "5:13: main.mynetworks: 10.0.0.1/8 has host bits set",
         ),
         (
+            "dns_servers: [192.0.2.1, ns.example.org]",
+            ("5:14: main.dns_servers[1]: expected ADDRESS or [ADDRESS]:PORT, got 'ns.example.org'"),
+        ),
+        (
             "minimal_backoff_time: 2h",
             "5:23: main.minimal_backoff_time: 7200s is more than maximal_backoff_time, 4000s",
         ),
