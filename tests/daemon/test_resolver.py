@@ -7,7 +7,7 @@ import pytest
 from support.dns_server import HEAD, Nsd
 from support.resolver_house import ResolverHouse, shown
 
-from mta.ipc.messages import HostAddresses, MailHosts
+from mta.ipc.messages import NONE_LEFT_OUT, HostAddresses, MailHosts
 
 pytestmark = pytest.mark.requires("nsd")
 
@@ -144,6 +144,19 @@ def test_domain_without_mx_is_its_own_host(house: ResolverHouse) -> None:
     plain = house.mail_hosts("plain.example.test")
     assert isinstance(plain, MailHosts)
     assert not plain.implicit
+
+
+@pytest.mark.parametrize(
+    ("domain", "left_out"),
+    [("plain", NONE_LEFT_OUT), ("lost", 10), ("crowd", NONE_LEFT_OUT), ("literal", NONE_LEFT_OUT)],
+)
+def test_better_host_that_has_no_address_is_told_of(
+    house: ResolverHouse, domain: str, left_out: int
+) -> None:
+    """Else a backup host that cannot find the better one would believe that mail loops."""
+    reply = house.mail_hosts(f"{domain}.example.test")
+    assert isinstance(reply, MailHosts)
+    assert reply.left_out == left_out
 
 
 def test_best_hundred_of_a_crowd(house: ResolverHouse) -> None:

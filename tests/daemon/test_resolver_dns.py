@@ -64,9 +64,24 @@ def server() -> Iterator[ScriptedDns]:
         yield server
 
 
+# Tests count questions; on a busy machine none may be asked twice because the answer is late.
+PATIENT = [
+    "-c",
+    """
+from mta.daemons.resolver import servers
+from mta.daemons.resolver.__main__ import NEEDS
+from mta.daemons.resolver.handler import ResolverHandler
+from mta.master.daemon import run
+
+servers.TRY_TIME = 60.0
+run(needs=NEEDS, handler=ResolverHandler)
+""",
+]
+
+
 @pytest.fixture
 def house(server: ScriptedDns) -> Iterator[ResolverHouse]:
-    with ResolverHouse([server.address]) as house:
+    with ResolverHouse([server.address], program=PATIENT) as house:
         yield house
         assert not house.daemon.events("internal_error")
 
@@ -129,7 +144,10 @@ def test_hosts_that_were_found_do_not_wait_for_the_others(
     """And the others are asked for again soon."""
     for kind in ("A", "AAAA"):
         server.by_question[f"b.example.test {kind}"] = servfail
-    assert shown(house.mail_hosts("domain.example.test")) == FOUND[:1]
+    reply = house.mail_hosts("domain.example.test")
+    assert shown(reply) == FOUND[:1]
+    assert isinstance(reply, MailHosts)
+    assert reply.left_out == 20
     server.by_question.clear()
     wait_until(lambda: shown(house.mail_hosts("domain.example.test")) == FOUND, "the other host")
 
@@ -220,14 +238,15 @@ def test_questions_beyond_the_limit_wait(server: ScriptedDns) -> None:
             house.send_over(other, FindAddresses(f"m{number}.example.test"))
         house.send_over(other, FindAddresses("localhost"))
         assert shown(house.hear_over(other)) == ["127.0.0.1"]
-        wait_until(lambda: len(server.asked) >= 500, "500 questions")
-        assert len(server.asked) == 500
+        # Datagrams of such a burst may be lost, and come again after a while.
+        wait_until(lambda: len(set(server.asked)) >= 500, "500 questions")
+        assert len(set(server.asked)) == 500
         server.release()
         replies = [house.hear() for _ in range(300)] + [house.hear_over(other) for _ in range(300)]
         assert {str(reply.status)[:9] for reply in replies if isinstance(reply, Refused)} == {
             "550 5.1.2"
         }
-        assert len(server.asked) == 600
+        assert len(set(server.asked)) == 600
 
 
 # Trust

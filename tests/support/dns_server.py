@@ -126,6 +126,7 @@ class ScriptedDns:
     def __enter__(self) -> Self:
         self.load(self.zone)
         self._held: list[tuple[bytes, tuple[str, int]]] = []
+        self._lock = threading.Lock()
         self.port, self._datagrams, self._listener = _bind()
         threads = [threading.Thread(target=run) for run in (self._serve_udp, self._serve_tcp)]
         for thread in threads:
@@ -162,10 +163,11 @@ class ScriptedDns:
 
     def release(self) -> None:
         """Send what was held, and hold nothing more."""
-        self.holding = False
-        for data, peer in self._held:
-            self._datagrams.sendto(data, peer)
-        self._held.clear()
+        with self._lock:
+            self.holding = False
+            for data, peer in self._held:
+                self._datagrams.sendto(data, peer)
+            self._held.clear()
 
     def _serve_udp(self) -> None:
         while True:
@@ -173,18 +175,22 @@ class ScriptedDns:
             if not data:
                 return
             for reply in self._react(data, "udp"):
-                if self.holding:
-                    self._held.append((reply, peer))
-                else:
-                    self._datagrams.sendto(reply, peer)
+                with self._lock:
+                    if self.holding:
+                        self._held.append((reply, peer))
+                    else:
+                        self._datagrams.sendto(reply, peer)
 
     def _serve_tcp(self) -> None:
         with contextlib.suppress(OSError):  # shut down at the end
             while True:
                 client, _ = self._listener.accept()
-                with client, contextlib.suppress(OSError, struct.error):
-                    client.settimeout(5)
-                    stream = client.makefile("rb")
+                client.settimeout(5)
+                with (
+                    client,
+                    client.makefile("rb") as stream,
+                    contextlib.suppress(OSError, struct.error),
+                ):
                     (length,) = struct.unpack("!H", stream.read(2))
                     for reply in self._react(stream.read(length), "tcp"):
                         client.sendall(struct.pack("!H", len(reply)) + reply)
@@ -297,6 +303,7 @@ server:
     xfrdfile: "{directory}/xfrd.state"
     xfrdir: "{directory}"
     pidfile: "{directory}/nsd.pid"
+    rrl-ratelimit: 0
 remote-control:
     control-enable: no
 zone:

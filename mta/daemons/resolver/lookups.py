@@ -19,6 +19,7 @@ from mta.daemons.resolver.cache import Cache, Found, Reply, Request
 from mta.daemons.resolver.names import host_name, is_localhost, literal_address
 from mta.daemons.resolver.questions import Answer, Finding, MailExchange, Questions
 from mta.ipc.messages import (
+    NONE_LEFT_OUT,
     FindAddresses,
     FindMailHosts,
     HostAddresses,
@@ -129,17 +130,19 @@ class Lookups:
         """The reply made of the MX records and what was found about each host."""
         expires = min([self._expiry(answer.ttl), *(each.expires for each in found)])
         hosts: list[MailHost] = []
-        secure, room = answer.secure, REPLY_ADDRESSES_LIMIT
+        secure, room, left_out = answer.secure, REPLY_ADDRESSES_LIMIT, NONE_LEFT_OUT
         for (name, preference), each in zip(preferences.items(), found, strict=True):
             reply = each.reply
-            if isinstance(reply, HostAddresses) and room:
+            if not isinstance(reply, HostAddresses):
+                left_out = min(left_out, preference)
+            elif room:
                 addresses = reply.addresses[:room]
                 room -= len(addresses)
                 hosts.append(MailHost(preference, name, addresses))
                 secure = secure and reply.secure
         if hosts:
             implicit = answer.finding is Finding.NO_RECORD
-            return Found(MailHosts(tuple(hosts), implicit, secure), expires)
+            return Found(MailHosts(tuple(hosts), implicit, secure, left_out), expires)
         for each in found:
             if isinstance(each.reply, Refused) and each.reply.status.is_temporary:
                 return Found(each.reply, expires)

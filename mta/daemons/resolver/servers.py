@@ -19,6 +19,7 @@ __all__ = ["RESOLV_CONF", "ResolvConf", "make_resolver"]
 
 RESOLV_CONF: Final = "/etc/resolv.conf"
 LOOK_TIME: Final = 5.0  # seconds between two looks at the file
+TRY_TIME: Final = 2.0  # seconds that a server has before the next is asked; the file may say else
 PAYLOAD: Final = 1232  # octets of an answer over UDP: what no path fragments (RFC 9715, 3)
 
 _THIS_HOST: Final = NameServer("127.0.0.1")
@@ -55,6 +56,7 @@ def make_resolver(
 ) -> dns.asyncresolver.Resolver:
     """A resolver that asks these servers, or those of the file when there are none."""
     resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.timeout = TRY_TIME
     if not servers:
         try:
             resolver.read_resolv_conf(resolv_conf)
