@@ -3,7 +3,7 @@
 import asyncio
 
 from mta.ipc.client import ServiceClient
-from mta.ipc.messages import Accepted, Arrived, Flush, QmgrReply
+from mta.ipc.messages import Accepted, Arrived, Flush, GiveUp, QmgrReply
 from mta.util.log import Log
 
 __all__ = ["QmgrClient"]
@@ -31,6 +31,13 @@ class QmgrClient:
         Raises `MailError` when qmgr refused or is unavailable.
         """
         return (await self._service.request(Flush(queue_id), idempotent=True)).count
+
+    async def give_up(self, queue_id: str) -> int:
+        """Have a message returned to its sender now; 0 if there is no such message.
+
+        Raises `MailError` when qmgr refused or is unavailable.
+        """
+        return (await self._service.request(GiveUp(queue_id), idempotent=True)).count
 
     def close(self) -> None:
         """Close the connection."""

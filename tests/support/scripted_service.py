@@ -1,7 +1,8 @@
 """A service of the internal protocol whose answers a test scripts; it shares no code with mta.ipc.
 
 `answer(request, descriptors)` runs in a thread of the connection. It returns a message to reply
-with, octets to send as they are, or None: then the connection is closed without a word.
+with, octets to send as they are, or None: then the connection is closed without a word. What it
+returns for a message that has no reply is ignored.
 """
 
 import os
@@ -123,6 +124,8 @@ class ScriptedService(Generic[Request]):
         self.requests.append(request)
         try:
             reply = self.answer(request, descriptors)
+            if not request.answered:
+                return True
             if reply is not None:
                 client.send(reply if isinstance(reply, bytes) else _frame(number, reply))
             return reply is not None

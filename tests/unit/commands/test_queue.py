@@ -90,7 +90,9 @@ def test_the_list_for_programs(store: QueueStore, mta_queue: Mta) -> None:
             "next_attempt": ARRIVED + 300,
             "sender": "sender@example.org",
             "recipients": ["user1@posthouse.test", "user2@posthouse.test"],
+            "statuses": ["450 4.2.0 Busy", ""],
             "reason": "450 4.2.0 Busy",
+            "damaged": False,
         }
     ]
 
@@ -205,7 +207,7 @@ def test_a_queue_that_is_not_there(mta_queue: Mta, short_path: Path) -> None:
 def test_flush_without_a_queue_manager(store: QueueStore, mta_queue: Mta) -> None:
     done = mta_queue("flush")
     assert done.exit_code == os.EX_UNAVAILABLE
-    assert "the queue manager does not answer" in done.stderr
+    assert "the running system does not answer: public/qmgr" in done.stderr
 
 
 class QueueManager:
