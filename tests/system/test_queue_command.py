@@ -101,6 +101,26 @@ def test_release_right_after_hold(waiting: Instance) -> None:
     assert ledger.wait_delivered() == {"first": 1, "second": 1, "third": 1}
 
 
+def test_hold_wins_against_attempts_that_never_rest(new_instance: NewInstance) -> None:
+    """Whatever the queue manager has just opened: what is said to be on hold is not delivered."""
+    instance = new_instance({"minimal_backoff_time": 0.1, "maximal_backoff_time": 0.1})
+    instance.start()
+    blocked = instance.mail / DOMAIN
+    blocked.write_text("a file where a folder should be")
+    ledger = Ledger(instance, "bob")
+    with instance.smtp() as client:
+        client.greeted()
+        ids = [ledger.send(client, f"held-{number}") for number in range(30)]
+    for queue_id in ids:
+        instance.wait_log("deferred", queue_id=queue_id)
+    assert instance.mta("queue", "hold", *ids).stdout == "30 put on hold.\n"
+    blocked.unlink()
+    instance.mta("probe")
+    assert ledger.copies() == {}
+    instance.mta("queue", "release", *ids)
+    assert ledger.wait_delivered() == dict.fromkeys(ledger.acknowledged, 1)
+
+
 def test_a_requeued_message_is_a_new_one(waiting: Instance) -> None:
     ledger = Ledger(waiting, "bob")
     old = _defer(waiting, ledger, "again")

@@ -64,17 +64,19 @@ class Choice:
 
     def confirm(self, count: int, verb: Verb) -> None:
         """Ask whether the messages that criteria chose are meant; click.Abort if they are not."""
-        if count > 1 and self.by_criteria and not self.yes:
+        if count > 1 and self.by_criteria and not self.yes and not verb.harmless:
             click.confirm(f"{count} messages {verb.plan}. Go on?", abort=True, err=True)
 
     def _matching(self, looked_at: Iterable[Entry]) -> list[Entry]:
         """Those that meet the criteria, the oldest first."""
         now = time.time()
         with Progress("looked at") as progress:
-            found = [
-                entry for entry in progress.count(looked_at) if matches(self.criteria, entry, now)
-            ]
-        return sorted(found, key=lambda entry: entry.queue_id)
+            found = {  # one that moved meanwhile may be seen twice: then as it was last
+                entry.queue_id: entry
+                for entry in progress.count(looked_at)
+                if matches(self.criteria, entry, now)
+            }
+        return [found[queue_id] for queue_id in sorted(found)]
 
 
 def locate(store: QueueStore, queue_id: str) -> Entry | None:

@@ -1,8 +1,7 @@
 """The daemons that the queue's commands talk to, asked one thing at a time.
 
 Requests go through the sockets of the running system, whose paths are relative to the queue
-directory: the process goes there. A daemon that does not answer ends the command, for it would
-answer no sooner for the next message.
+directory: the process goes there.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any, Final, Self, TypeVar
 
-from mta.commands.failure import Failure
+from mta.commands.queue.verb import Unanswered
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.client import Unavailable
 from mta.ipc.qmgr import QmgrClient
@@ -50,12 +49,11 @@ class Services:
         self._runner.close()
 
     def run(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for it; a daemon that does not answer is a Failure, what it refused a MailError."""
+        """Wait for it; Unanswered if there is no answer, MailError if it was refused."""
         try:
             return self._runner.run(coroutine)
         except Unavailable as error:
-            text = f"queue: the running system does not answer: {error.reason}"
-            raise Failure(text, os.EX_UNAVAILABLE) from error
+            raise Unanswered(f"the running system does not answer: {error.reason}") from error
 
     async def submit(self, message: StoredMessage, originals: list[str]) -> str:
         """Hand a stored message in again for recipients as the sender gave them; its queue id.

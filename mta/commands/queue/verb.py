@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mta.commands.queue.view import Entry, printable
 from mta.queue.layout import State
 
-__all__ = ["NotDone", "Verb"]
+__all__ = ["NotDone", "Unanswered", "Verb"]
 
 
 class NotDone(Exception):  # noqa: N818 - what happened, often nobody's fault
@@ -38,6 +38,10 @@ class NotDone(Exception):  # noqa: N818 - what happened, often nobody's fault
         return cls(f"{queue_id}: {printable(reason)}", os.EX_UNAVAILABLE)
 
 
+class Unanswered(Exception):  # noqa: N818 - as above
+    """A daemon does not answer: it will not for the next message either."""
+
+
 @dataclass(frozen=True)
 class Verb:
     """What a command does to messages."""
@@ -46,6 +50,7 @@ class Verb:
     done: str  # "deleted", as in "3 deleted."
     states: tuple[State, ...]  # where the messages are that it can be done to
     damaged: bool = False  # whether it can be done to a damaged file
+    harmless: bool = False  # whether nobody need be asked first
 
     def accepts(self, entry: Entry) -> bool:
         """Whether it can be done to this message."""

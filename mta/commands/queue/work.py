@@ -1,10 +1,12 @@
 """Do something to the messages that were chosen, one after the other.
 
-The law: each message has its own result, and no failure of one keeps another from its turn. A
-message on which somebody works is tried again for a few seconds. What criteria chose and what is
-gone by then was delivered meanwhile: nobody's fault. A message that has moved is followed.
+The law: each message has its own result, and no failure of one keeps another from its turn, but
+for a daemon that does not answer: it would do so no sooner for the next one. A message on which
+somebody works is tried again for a few seconds. What criteria chose and what is gone by then was
+delivered meanwhile: nobody's fault. A message that has moved is followed.
 """
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +16,7 @@ import click
 from mta.commands.queue.access import failure
 from mta.commands.queue.choice import Choice, locate, print_entries
 from mta.commands.queue.progress import Progress
-from mta.commands.queue.verb import NotDone, Verb
+from mta.commands.queue.verb import NotDone, Unanswered, Verb
 from mta.commands.queue.view import Entry
 from mta.queue.errors import (
     QueueFileBusy,
@@ -26,7 +28,7 @@ from mta.queue.store import QueueStore
 
 __all__ = ["Act", "perform"]
 
-Act = Callable[[Entry], int]  # how many messages it was done to; NotDone, or any QueueFileError
+Act = Callable[[Entry], int]  # how many it was done to; NotDone, Unanswered, or any QueueFileError
 
 _PATIENCE: Final = 5.0  # seconds for messages that somebody works on
 _PAUSE: Final = 0.2  # seconds between two tries
@@ -67,6 +69,8 @@ class _Work:
                 for entry in progress.count(wanted):
                     self._try(entry)
                 self._insist()
+        except Unanswered as end:
+            self._problems.append(NotDone(str(end), os.EX_UNAVAILABLE))
         finally:  # the operator may lose patience, and a daemon may end
             click.echo(f"{self._count} {self._verb.done}.")
         return self._problems

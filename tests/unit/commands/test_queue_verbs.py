@@ -477,7 +477,7 @@ def test_flush_asks_for_each_chosen_message(
 ) -> None:
     first, second = defer(store), defer(store)
     enqueue(store)
-    done = mta_queue("flush", "--reason", "busy", "--yes")
+    done = mta_queue("flush", "--reason", "busy")
     assert (done.exit_code, done.stdout) == (0, "2 to be tried now.\n")
     assert system.qmgr.requests == [Flush(each) for each in sorted((first, second))]
 
@@ -499,6 +499,26 @@ def test_flush_of_a_held_message_tells_why_not(
     assert done.exit_code == os.EX_UNAVAILABLE
     assert "lies in hold/" in done.stderr
     assert not system.qmgr.requests
+
+
+def test_a_daemon_that_does_not_answer_is_not_asked_again(
+    store: QueueStore, mta_queue: MtaQueue, system: System
+) -> None:
+    system.refused_address = "x@bad.test"
+    bad_recipient = Recipient("x@bad.test", "x@bad.test")
+    bad = enqueue(
+        store, envelope=msgspec.structs.replace(make_envelope(), recipients=(bad_recipient,))
+    )
+    others = [enqueue(store) for _ in range(2)]
+    system.commits = None
+    done = mta_queue("requeue", bad, *others)
+    assert done.exit_code == os.EX_UNAVAILABLE
+    assert bad in done.stderr  # what went wrong before is told too
+    assert "the running system does not answer" in done.stderr
+    assert {request.recipients[0].address for request in system.cleanup.requests} == {
+        "user0@new.test"
+    }
+    assert not any(queue_id in done.stderr for queue_id in others)
 
 
 def test_one_failure_keeps_no_other_message_from_its_turn(
