@@ -59,6 +59,7 @@ class Needs:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()  # to create, rename and remove too
     tcp_connect: tuple[int, ...] = ()
+    tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
 
 
 def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: Log) -> None:
@@ -76,7 +77,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         restrict(
             read=[*_common(), *(expand(path, parameters) for path in needs.read)],
             write=[expand(path, parameters) for path in needs.write],
-            tcp_connect=needs.tcp_connect,
+            tcp_connect=None if needs.tcp_connect_any else needs.tcp_connect,
         )
     except OSError as error:
         raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error

@@ -149,8 +149,10 @@ def test_tcp_is_what_needs_says(within: Within) -> None:
         assert within(Needs(), connect) == "EACCES"
         assert within(Needs(tcp_connect=(where[1] - 1,)), connect) == "EACCES"
         assert within(Needs(tcp_connect=(where[1],)), connect) == ""
+        assert within(Needs(tcp_connect_any=True), connect) == ""
         bind = lambda: socket.create_server(("127.0.0.1", 0)).close()  # noqa: E731
         assert within(Needs(tcp_connect=(where[1],)), bind) == "EACCES"
+        assert within(Needs(tcp_connect_any=True), bind) == "EACCES"
 
 
 @pytest.mark.skipif(landlock_abi() < 6, reason="this kernel's Landlock knows no scopes")
@@ -234,7 +236,7 @@ def test_paths_of_needs(parameters: Parameters, place: Path, path: str, expected
     assert expand(path, parameters) == expected.format(place=place)
 
 
-@pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$default_transport"])
+@pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$relayhost"])
 def test_a_need_for_no_path_is_refused(parameters: Parameters, path: str) -> None:
     with pytest.raises(SandboxError, match="holds no path"):
         expand(path, parameters)
