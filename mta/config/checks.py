@@ -17,6 +17,7 @@ from mta.config.table import SERVICES, Row, Table
 from mta.config.validate import expectation, fields_of
 from mta.proto.nexthop import UnixDestination, parse_nexthop, split_transport
 from mta.util.listen import ListenAddress, PipeAddress, SocketPath, parse_listen
+from mta.util.nameserver import parse_name_server
 
 __all__ = ["check_meaning"]
 
@@ -54,6 +55,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_paths(whole)
     _check_networks(whole)
     _check_proxies(whole)
+    _check_name_servers(whole)
     _check_backoff(whole)
     _check_transports(whole)
     _check_nexthops(whole)
@@ -98,6 +100,15 @@ def _check_proxies(whole: _Whole) -> None:
                 ipaddress.ip_address(address)
             except ValueError as error:
                 _complain(whole, row, f"{path}.proxy_interfaces[{index}]", str(error))
+
+
+def _check_name_servers(whole: _Whole) -> None:
+    for parameters, path, row in whole.views():
+        for index, server in enumerate(parameters.dns_servers):
+            try:
+                parse_name_server(server)
+            except ValueError as error:
+                _complain(whole, row, f"{path}.dns_servers[{index}]", str(error))
 
 
 def _check_backoff(whole: _Whole) -> None:

@@ -16,6 +16,7 @@ from mta.proto.status import Disposition, ReportKind, Status
 __all__ = [
     "CONTENT_LIMIT",
     "FRAME_LIMIT",
+    "NONE_LEFT_OUT",
     "PROTOCOL_VERSION",
     "RECIPIENTS_LIMIT",
     "Accepted",
@@ -277,8 +278,7 @@ class FindMailHosts(Message, frozen=True):
     """Ask for the hosts that take mail for a domain (RFC 5321, 5.1).
 
     Refused: 550 5.1.2 the domain does not exist, 5.4.4 it has neither MX nor address; 556 5.1.10 it
-    takes no mail (null MX, RFC 7505); 451 4.4.3 the DNS does not answer, 4.4.4 no host of it has
-    an address now.
+    takes no mail (null MX, RFC 7505); 451 4.4.3 the DNS does not answer.
     """
 
     domain: HostName
@@ -298,15 +298,21 @@ class MailHost(Struct, frozen=True, array_like=True):
     addresses: Addresses
 
 
+NONE_LEFT_OUT: Final = 65536  # worse than any preference
+
+
 class MailHosts(Message, frozen=True):
     """The hosts by preference, the best first; one without addresses is left out.
 
     `implicit`: the domain has no MX and is its own host. `secure`: DNSSEC vouches for all of it.
+    `left_out`: the best preference of a host that was left out. Who finds itself among the hosts,
+    and no better one, must not take mail for looping when a better one was left out.
     """
 
     hosts: Annotated[tuple[MailHost, ...], Meta(min_length=1, max_length=100)]
     implicit: bool
     secure: bool = False
+    left_out: Annotated[int, Meta(ge=0, le=65536)] = NONE_LEFT_OUT
 
 
 class HostAddresses(Message, frozen=True):

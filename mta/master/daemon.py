@@ -81,6 +81,7 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
         service=service,
         loop=loop,
         used=lifecycle.used,
+        retire=lifecycle.due,
     )
     return loop.run_until_complete(_serve(birth, context, make, lifecycle))
 

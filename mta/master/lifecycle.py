@@ -133,6 +133,10 @@ class Lifecycle:
         self._loop.call_later(self._pace.expire, self._expire)
         self._loop.call_later(self._pace.abort, self._abort)
 
+    def due(self) -> None:
+        """Retire once the present call is over: the daemon knows that a new process should come."""
+        self._loop.call_soon(self.retire, "retired")
+
     def hurry(self) -> None:
         """End within seconds: SIGTERM, or no master."""
         self._begin_end("retired")

@@ -19,6 +19,7 @@ from mta.config.snapshot import SNAPSHOT_DIRECTORY
 from mta.util.landlock import LEAST_ABI, landlock_abi, restrict
 from mta.util.libc import no_new_privileges
 from mta.util.log import Log
+from mta.util.nameserver import DOMAIN_PORT, parse_name_server
 
 __all__ = ["Needs", "SandboxError", "enter_sandbox", "expand"]
 
@@ -60,6 +61,7 @@ class Needs:
     write: tuple[str, ...] = ()  # to create, rename and remove too
     tcp_connect: tuple[int, ...] = ()
     tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
+    name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
 
 
 def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: Log) -> None:
@@ -77,7 +79,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         restrict(
             read=[*_common(), *(expand(path, parameters) for path in needs.read)],
             write=[expand(path, parameters) for path in needs.write],
-            tcp_connect=None if needs.tcp_connect_any else needs.tcp_connect,
+            tcp_connect=_tcp_ports(needs, parameters),
         )
     except OSError as error:
         raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
@@ -92,6 +94,18 @@ def expand(path: str, parameters: Parameters) -> str:
     if not isinstance(value, str) or not value:
         raise SandboxError(f"NEEDS {path}: the parameter {name} holds no path")
     return os.path.normpath(os.path.join(value, rest))
+
+
+def _tcp_ports(needs: Needs, parameters: Parameters) -> list[int] | None:
+    if needs.tcp_connect_any:
+        return None
+    return [*needs.tcp_connect, *_name_server_ports(needs, parameters)]
+
+
+def _name_server_ports(needs: Needs, parameters: Parameters) -> set[int]:
+    if not needs.name_servers:
+        return set()
+    return {parse_name_server(text).port for text in parameters.dns_servers} or {DOMAIN_PORT}
 
 
 def _common() -> Iterator[str]:

@@ -35,6 +35,7 @@ class Context:
     service: Service  # the row that this process runs for
     loop: asyncio.AbstractEventLoop
     used: Used  # feeds the master's `served` and max_use
+    retire: Callable[[], None]  # end in order, once the present call is over: a new process is due
 
 
 class Session(Protocol):

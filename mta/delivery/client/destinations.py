@@ -60,9 +60,10 @@ class Destinations:
             found = await self._resolver.mail_hosts(name)
             # At a port that the nexthop names, this host may well have another server.
             by_name = not destination.port
-            return self._order.arrange(name, found.hosts, port, by_name=by_name)
+            return self._order.arrange(name, found, port, by_name=by_name)
         if destination.is_address:
             addresses: tuple[str, ...] = (name,)
         else:
             addresses = (await self._resolver.addresses(name)).addresses
-        return self._order.arrange(name, [MailHost(0, name, addresses)], port, by_name=False)
+        itself = MailHosts((MailHost(0, name, addresses),), implicit=True)
+        return self._order.arrange(name, itself, port, by_name=False)

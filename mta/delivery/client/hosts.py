@@ -6,7 +6,7 @@ load; mail never goes to this host, nor to one that is no nearer to its destinat
     this host is                       then
     not among the hosts                all of them, in order
     among the best                     the mail loops: 554 5.4.6
-    among worse ones                   those that are better, and no fallback relay
+    among worse ones                   those that are better; none found: 451 4.4.4
 
 A host is ourselves if an address of it is one at which we listen for SMTP, on the same port; behind
 a translation of addresses, one of proxy_interfaces; and where MX records name it, if its name is
@@ -24,7 +24,7 @@ from msgspec import Struct
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Snapshot
 from mta.delivery.client.session import Endpoint
-from mta.ipc.messages import MailHost
+from mta.ipc.messages import MailHost, MailHosts
 from mta.proto.status import permanent, temporary
 from mta.util.listen import InetAddress, parse_listen
 from mta.util.routes import IpAddress
@@ -119,17 +119,15 @@ class HostOrder:
         self._ourselves = ourselves
         self._random = random
 
-    def arrange(
-        self, destination: str, hosts: Sequence[MailHost], port: int, *, by_name: bool
-    ) -> Itinerary:
-        """The endpoints of these hosts; `by_name`: a host named as this one is this one.
+    def arrange(self, destination: str, found: MailHosts, port: int, *, by_name: bool) -> Itinerary:
+        """The endpoints of the hosts found; `by_name`: one named as this host is this host.
 
         MailError: 554 5.4.6 mail loops; 451 4.4.4 no host is left that could be connected to.
         """
-        ordered = sorted(hosts, key=lambda host: host.preference)
+        ordered = sorted(found.hosts, key=lambda host: host.preference)
         own = self._own_preference(ordered, port, by_name=by_name)
         if own is not None:
-            if own == ordered[0].preference:
+            if own == min(ordered[0].preference, found.left_out):
                 permanent("5.4.6", f"mail for {destination} loops back to myself", code=554)
             ordered = [host for host in ordered if host.preference < own]
         seen: set[IpAddress] = set()

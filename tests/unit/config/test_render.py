@@ -49,10 +49,8 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
 
 def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = programs(read_by_supervisor(folder, monkeypatch))
-    assert set(found) == {
-        *("log", "qmgr", "smtp", "cleanup", "rewrite"),
-        *("outbound", "lmtp", "virtual", "reload_"),
-    }
+    rows = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp", "virtual"}
+    assert set(found) == rows | {"reload_"}
     slots = found["smtp"].process_configs
     assert [slot.name for slot in slots] == [f"smtp_{number:03d}" for number in range(20)]
     slot = slots[0]

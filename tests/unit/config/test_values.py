@@ -94,6 +94,10 @@ def row(text: str) -> str:
             "5:13: main.mynetworks: 10.0.0.1/8 has host bits set",
         ),
         (
+            "dns_servers: [192.0.2.1, ns.example.org]",
+            ("5:14: main.dns_servers[1]: expected ADDRESS or [ADDRESS]:PORT, got 'ns.example.org'"),
+        ),
+        (
             "minimal_backoff_time: 2h",
             "5:23: main.minimal_backoff_time: 7200s is more than maximal_backoff_time, 4000s",
         ),
@@ -429,7 +433,7 @@ services:
     )
     services = {service.name: service for service in folder.compile().services}
     assert list(services) == [
-        *("log", "qmgr", "smtp", "cleanup", "rewrite", "outbound", "lmtp"),
+        *("log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp"),
         "submission",
     ]
     assert services["cleanup"].client_limit == 7
@@ -445,4 +449,4 @@ def test_every_profile_is_valid_as_it_is(folder: ConfigurationFolder, profile: s
 
 
 def test_daemons_are_known_without_being_imported() -> None:
-    assert {"log", "qmgr", "smtpd", "cleanup", "rewrite", "virtual"} <= daemons()
+    assert {"log", "qmgr", "smtpd", "cleanup", "rewrite", "resolver", "virtual"} <= daemons()

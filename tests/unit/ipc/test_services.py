@@ -26,16 +26,23 @@ from mta.ipc.messages import (
     DeliverRecipient,
     Disposition,
     DomainClass,
+    FindAddresses,
+    FindMailHosts,
     Flush,
+    HostAddresses,
+    MailHost,
+    MailHosts,
     More,
     Outcome,
     Outcomes,
     QmgrRequest,
     Refused,
     Resolved,
+    ResolverRequest,
     RewriteRequest,
 )
 from mta.ipc.qmgr import QmgrClient
+from mta.ipc.resolver import ResolverClient
 from mta.ipc.rewrite import RewriteClient
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, Status
@@ -117,6 +124,93 @@ def test_resolve_remembers_for_a_while(
         await client.resolve("new@b")
         assert asked[6:] == ["new@b", "new@b"]
         serving.cancel()
+        client.close()
+
+    play(loop, scenario())
+
+
+# resolver
+
+
+def test_names_are_asked_each_time(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = ResolverClient(loop, 10, journal.log, stage.path)
+    hosts = MailHosts((MailHost(10, "mx.b.test", ("192.0.2.1", "2001:db8::1")),), implicit=False)
+    addresses = HostAddresses(("192.0.2.1",), secure=True)
+
+    async def scenario() -> None:
+        asking = asyncio.ensure_future(client.mail_hosts("b.test"))
+        peer = await stage.server()
+        assert await peer.hear(ResolverRequest) == (1, FindMailHosts("b.test"))
+        peer.send(1, hosts)
+        assert await asking == hosts
+        for number in (2, 3):
+            asking_host = asyncio.ensure_future(client.addresses("mx.b.test"))
+            assert await peer.hear(ResolverRequest) == (number, FindAddresses("mx.b.test"))
+            peer.send(number, addresses)
+            assert await asking_host == addresses
+        client.close()
+
+    play(loop, scenario())
+
+
+def test_refusal_of_the_dns_passes_through(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = ResolverClient(loop, 10, journal.log, stage.path)
+    status = Status(556, "5.1.10", "Domain b.test does not accept mail (nullMX)")
+
+    async def scenario() -> None:
+        asking = asyncio.ensure_future(client.mail_hosts("b.test"))
+        peer = await stage.server()
+        await peer.hear(ResolverRequest)
+        peer.send(1, Refused(status, "of the log"))
+        with pytest.raises(MailError) as caught:
+            await asking
+        assert (caught.value.status, caught.value.reason) == (status, "of the log")
+        client.close()
+
+    play(loop, scenario())
+
+
+def test_answer_to_another_question_is_none(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = ResolverClient(loop, 10, journal.log, stage.path)
+    hosts = MailHosts((MailHost(0, "b.test", ("192.0.2.1",)),), implicit=True)
+
+    async def scenario() -> None:
+        asking = [
+            asyncio.ensure_future(client.mail_hosts("b.test")),
+            asyncio.ensure_future(client.addresses("b.test")),
+        ]
+        peer = await stage.server()
+        peer.send(1, HostAddresses(("192.0.2.1",)))
+        peer.send(2, hosts)
+        for each in asking:
+            with pytest.raises(Unavailable, match="no answer to that"):
+                await each
+        client.close()
+
+    play(loop, scenario())
+
+
+def test_dying_resolver_is_asked_again(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = ResolverClient(loop, 10, journal.log, stage.path)
+    addresses = HostAddresses(("192.0.2.1",))
+
+    async def scenario() -> None:
+        asking = asyncio.ensure_future(client.addresses("mx.b.test"))
+        first = await stage.server()
+        await first.hear(ResolverRequest)
+        first.abort()
+        second = await stage.server()
+        await second.hear(ResolverRequest)
+        second.send(1, addresses)
+        assert await asking == addresses
         client.close()
 
     play(loop, scenario())

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mta.config.parameters import Parameters
@@ -234,6 +235,18 @@ def test_too_few_descriptors_are_said(parameters: Parameters, log: Log) -> None:
 )
 def test_paths_of_needs(parameters: Parameters, place: Path, path: str, expected: str) -> None:
     assert expand(path, parameters) == expected.format(place=place)
+
+
+@pytest.mark.parametrize(
+    ("servers", "ports"),
+    [((), {53}), (("192.0.2.1", "[192.0.2.2]:5353", "[::1]:5353"), {53, 5353})],
+)
+def test_ports_of_name_servers_are_what_the_configuration_says(
+    parameters: Parameters, servers: tuple[str, ...], ports: set[int]
+) -> None:
+    configured = msgspec.structs.replace(parameters, dns_servers=servers)
+    assert sandbox._name_server_ports(Needs(name_servers=True), configured) == ports
+    assert sandbox._name_server_ports(Needs(), configured) == set()
 
 
 @pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$relayhost"])
