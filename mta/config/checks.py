@@ -15,7 +15,7 @@ from mta.config.snapshot import Service
 from mta.config.source import Node, Place, Problems, suggestion
 from mta.config.table import SERVICES, Row, Table
 from mta.config.validate import expectation, fields_of
-from mta.proto.nexthop import parse_nexthop, split_transport
+from mta.proto.nexthop import UnixDestination, parse_nexthop, split_transport
 from mta.util.listen import ListenAddress, PipeAddress, SocketPath, parse_listen
 from mta.util.nameserver import parse_name_server
 
@@ -54,6 +54,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_hostname(whole)
     _check_paths(whole)
     _check_networks(whole)
+    _check_proxies(whole)
     _check_name_servers(whole)
     _check_backoff(whole)
     _check_transports(whole)
@@ -90,6 +91,15 @@ def _check_networks(whole: _Whole) -> None:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 _complain(whole, row, f"{path}.mynetworks", str(error))
+
+
+def _check_proxies(whole: _Whole) -> None:
+    for parameters, path, row in whole.views():
+        for index, address in enumerate(parameters.proxy_interfaces):
+            try:
+                ipaddress.ip_address(address)
+            except ValueError as error:
+                _complain(whole, row, f"{path}.proxy_interfaces[{index}]", str(error))
 
 
 def _check_name_servers(whole: _Whole) -> None:
@@ -147,10 +157,27 @@ def _check_nexthops(whole: _Whole) -> None:
         for index, fallback in enumerate(parameters.smtp_fallback_relay):
             named[f"smtp_fallback_relay[{index}]"] = fallback
         for name, nexthop in named.items():
-            try:
-                parse_nexthop(nexthop)
-            except ValueError as error:
-                _complain(whole, row, f"{path}.{name}", str(error))
+            _check_nexthop(whole, row, f"{path}.{name}", nexthop)
+        for name in ("default_transport", "virtual_transport"):
+            transport, _, nexthop = getattr(parameters, name).partition(":")
+            carrier = whole.table.rows.get(transport)
+            # To the other agents a nexthop means something else.
+            if nexthop and carrier is not None and carrier.service.daemon in ("smtp", "lmtp"):
+                over_unix = carrier.service.daemon == "lmtp"
+                _check_nexthop(whole, row, f"{path}.{name}", nexthop, over_unix=over_unix)
+
+
+def _check_nexthop(
+    whole: _Whole, row: Row | None, path: str, nexthop: str, *, over_unix: bool = False
+) -> None:
+    try:
+        destination = parse_nexthop(nexthop)
+    except ValueError as error:
+        _complain(whole, row, path, str(error))
+    else:
+        if isinstance(destination, UnixDestination) and not over_unix:
+            text = f"expected DOMAIN, [HOST] or [HOST]:PORT, got {nexthop!r}"
+            _complain(whole, row, path, text)
 
 
 def _check_mailboxes(whole: _Whole) -> None:

@@ -122,7 +122,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The row that carries mail for other domains, with an optional nexthop; "
             "empty: none is accepted."
         ),
-    ] = ""
+    ] = "outbound"
     relayhost: Annotated[
         NextHop,
         Meta(
@@ -239,8 +239,8 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     smtp_fallback_relay: Annotated[
         tuple[NextHop, ...],
         Meta(
-            description="Destinations that are tried when no host of the proper one could be "
-            "reached or found, in this order."
+            description="Destinations that are tried, in this order, for recipients whose proper "
+            "one was not found, could not be reached, or put them off (4xx)."
         ),
     ] = ()
     inet_protocols: Annotated[

@@ -36,6 +36,7 @@ class Result:
     status: Status
     relay: str
     reason: str = ""  # for the log alone
+    unreachable: bool = False  # no host began a session: see `Outcomes`
 
 
 Deliverer = Callable[[Deliver, ContentReader], Awaitable[Iterable[Result]]]
@@ -73,7 +74,8 @@ class DeliveryAgent(RequestServer[DeliveryRequest]):
             outcome = _outcome(result)
             log_outcome(self._log, request.queue_id, recipient, outcome, age, result.reason)
             outcomes.append(outcome)
-        return Outcomes(tuple(outcomes))
+        unreachable = bool(results) and all(it.unreachable for it in results.values())
+        return Outcomes(tuple(outcomes), unreachable)
 
 
 class BlockingDelivery:

@@ -60,6 +60,7 @@ class Needs:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()  # to create, rename and remove too
     tcp_connect: tuple[int, ...] = ()
+    tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
 
 
@@ -78,7 +79,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         restrict(
             read=[*_common(), *(expand(path, parameters) for path in needs.read)],
             write=[expand(path, parameters) for path in needs.write],
-            tcp_connect=[*needs.tcp_connect, *_name_server_ports(needs, parameters)],
+            tcp_connect=_tcp_ports(needs, parameters),
         )
     except OSError as error:
         raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
@@ -93,6 +94,12 @@ def expand(path: str, parameters: Parameters) -> str:
     if not isinstance(value, str) or not value:
         raise SandboxError(f"NEEDS {path}: the parameter {name} holds no path")
     return os.path.normpath(os.path.join(value, rest))
+
+
+def _tcp_ports(needs: Needs, parameters: Parameters) -> list[int] | None:
+    if needs.tcp_connect_any:
+        return None
+    return [*needs.tcp_connect, *_name_server_ports(needs, parameters)]
 
 
 def _name_server_ports(needs: Needs, parameters: Parameters) -> set[int]:

@@ -50,15 +50,20 @@ def landlock_abi() -> int:
         return 0
 
 
-def restrict(*, read: Iterable[str], write: Iterable[str], tcp_connect: Iterable[int]) -> None:
+def restrict(
+    *, read: Iterable[str], write: Iterable[str], tcp_connect: Iterable[int] | None
+) -> None:
     """Allow reading below `read`, all but execution below `write`, connecting to those TCP ports.
 
+    Where `tcp_connect` is None, any port may be connected to; none may be bound in either case.
     What the kernel's ABI does not know stays allowed. The process must have no_new_privs. OSError
     names the path that could not be granted.
     """
     abi = landlock_abi()
     files = _handled(abi)
-    ports = _BIND_TCP | _CONNECT_TCP if abi >= 4 else 0
+    # There is no rule for all ports: what is to stay free is not handled at all.
+    tcp = _BIND_TCP if tcp_connect is None else _BIND_TCP | _CONNECT_TCP
+    ports = tcp if abi >= 4 else 0
     attributes = struct.pack("=QQQ", files, ports, _SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = system_call(_CREATE_RULESET, attributes, size, 0)
@@ -67,7 +72,7 @@ def restrict(*, read: Iterable[str], write: Iterable[str], tcp_connect: Iterable
             _grant(ruleset, path, _READ & files)
         for path in write:
             _grant(ruleset, path, _WRITE & files)
-        for port in tcp_connect if ports else ():
+        for port in tcp_connect if tcp_connect and ports else ():
             rule = struct.pack("=QQ", _CONNECT_TCP, port)
             system_call(_ADD_RULE, ruleset, _NET_PORT, rule, 0)
         system_call(_RESTRICT_SELF, ruleset, 0)

@@ -631,7 +631,17 @@ def test_a_process_that_is_not_told_what_it_is_explains_itself(
 
 
 @pytest.mark.parametrize(
-    "daemon", ["cleanup.__main__", "log", "qmgr.__main__", "rewrite", "smtpd.__main__", "virtual"]
+    "daemon",
+    [
+        "cleanup.__main__",
+        "lmtp",
+        "log",
+        "qmgr.__main__",
+        "rewrite",
+        "smtp",
+        "smtpd.__main__",
+        "virtual",
+    ],
 )
 def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
     """What a daemon imports is its cold start, a budget of every message that wakes a row."""
@@ -640,5 +650,15 @@ def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     imported = set(done.stdout.split())
     assert "uvloop" in imported
-    heavy = {"yaml", "jinja2", "click", "supervisor", "xmlrpc", "email", "http.client", "smtplib"}
+    heavy = {
+        "yaml",
+        "jinja2",
+        "click",
+        "dns",
+        "supervisor",
+        "xmlrpc",
+        "email",
+        "http.client",
+        "smtplib",
+    }
     assert not imported & heavy

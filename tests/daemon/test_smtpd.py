@@ -362,7 +362,8 @@ class TestTheMastersOrders:
 
 
 class TestOtherPeoplesClients:
-    def test_smtplib(self, house: House) -> None:
+    def test_smtplib(self, open_smtpd: Open) -> None:
+        house = open_smtpd(mynetworks=[])
         with smtplib.SMTP(house.host, house.port, timeout=10) as client:
             assert client.ehlo("client.test")[0] == 250
             assert client.has_extn("pipelining")

@@ -122,14 +122,16 @@ def test_missing_date_and_message_id_are_added(house: Instance, bob: User) -> No
     assert delivered.octets.endswith(b"\nSubject: bare\n\nText\n")
 
 
-def test_relaying_is_refused(house: Instance, bob: User) -> None:
-    with house.smtp() as client:
+def test_relaying_for_strangers_is_refused(new_instance: NewInstance) -> None:
+    instance = new_instance(parameters={"mynetworks": ["192.0.2.0/24"]})
+    instance.start()
+    with instance.smtp() as client:
         client.greeted().say(f"MAIL FROM:<{ALICE}>", 250)
         refusal = client.say("RCPT TO:<carol@elsewhere.example>", 554)
         assert refusal.text.startswith("5.7.1 ")
-        client.say(f"RCPT TO:<{bob.address}>", 250)
+        client.say(f"RCPT TO:<bob@{DOMAIN}>", 250)
         client.content(MESSAGE)
-    bob.mailbox.only()
+    instance.maildir("bob").only()
 
 
 def test_any_user_of_the_domain_has_a_mailbox(house: Instance) -> None:

@@ -17,8 +17,10 @@ def test_probe_shows_the_file(instance: Instance) -> None:
     assert path.is_relative_to(instance.mail / "posthouse.test" / "bob" / "new")
 
 
-def test_probe_that_is_refused(instance: Instance) -> None:
+def test_probe_that_is_refused(new_instance: NewInstance) -> None:
     # The loopback networks may relay, but there is no transport to relay by.
+    instance = new_instance(parameters={"default_transport": ""})
+    instance.start()
     refused = instance.mta("probe", "bob@elsewhere.test", succeeds=False)
     assert refused.returncode == os.EX_UNAVAILABLE
     assert refused.stderr.startswith("mta: refused: 5")

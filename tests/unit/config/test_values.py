@@ -119,6 +119,40 @@ def row(text: str) -> str:
             "default_transport: smtp",
             "5:20: main.default_transport: the row smtp does not listen on ipc:private/smtp",
         ),
+        (
+            "default_transport: outbound:[mx.test]:0",
+            ("5:20: main.default_transport: expected a port from 1 to 65535, got '[mx.test]:0'"),
+        ),
+        (
+            "default_transport: outbound:unix:/run/lmtp",
+            (
+                "5:20: main.default_transport: expected DOMAIN, [HOST] or [HOST]:PORT, got "
+                "'unix:/run/lmtp'"
+            ),
+        ),
+        (
+            "virtual_transport: lmtp:inet:store",
+            ("5:20: main.virtual_transport: expected a port from 1 to 65535, got 'inet:store'"),
+        ),
+        (
+            "virtual_transport: 'lmtp:unix:'",
+            "5:20: main.virtual_transport: expected unix:PATH, got 'unix:'",
+        ),
+        (
+            "relayhost: unix:/run/lmtp",
+            ("5:12: main.relayhost: expected DOMAIN, [HOST] or [HOST]:PORT, got 'unix:/run/lmtp'"),
+        ),
+        (
+            "smtp_fallback_relay: [a.test, '[b.test']",
+            ("5:22: main.smtp_fallback_relay[1]: expected [HOST] or [HOST]:PORT, got '[b.test'"),
+        ),
+        (
+            "proxy_interfaces: [192.0.2.1, mx.test]",
+            (
+                "5:19: main.proxy_interfaces[1]: 'mx.test' does not appear to be an IPv4 or IPv6 "
+                "address"
+            ),
+        ),
     ],
 )
 def test_mistakes_in_main_yml(folder: ConfigurationFolder, line: str, problem: str) -> None:
@@ -327,6 +361,15 @@ def test_transport_that_is_switched_off_lets_its_mail_wait(folder: Configuration
     assert "virtual" not in {service.name for service in folder.compile().services}
 
 
+def test_nexthops_that_lead_somewhere(folder: ConfigurationFolder) -> None:
+    folder.main(
+        "default_transport: outbound:[mx.test]:587\n"
+        "virtual_transport: lmtp:unix:/run/dovecot/lmtp\n"
+        "proxy_interfaces: [192.0.2.1, '2001:db8::1']\n"
+    )
+    folder.compile()
+
+
 def test_host_without_a_mail_name_must_be_given_one(
     folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,8 +432,8 @@ services:
 """
     )
     services = {service.name: service for service in folder.compile().services}
-    profile = ("log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "bounce", "error")
-    assert list(services) == [*profile, "discard", "submission"]
+    profile = ("log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp")
+    assert list(services) == [*profile, "bounce", "error", "discard", "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say

@@ -150,8 +150,10 @@ def test_tcp_is_what_needs_says(within: Within) -> None:
         assert within(Needs(), connect) == "EACCES"
         assert within(Needs(tcp_connect=(where[1] - 1,)), connect) == "EACCES"
         assert within(Needs(tcp_connect=(where[1],)), connect) == ""
+        assert within(Needs(tcp_connect_any=True), connect) == ""
         bind = lambda: socket.create_server(("127.0.0.1", 0)).close()  # noqa: E731
         assert within(Needs(tcp_connect=(where[1],)), bind) == "EACCES"
+        assert within(Needs(tcp_connect_any=True), bind) == "EACCES"
 
 
 @pytest.mark.skipif(landlock_abi() < 6, reason="this kernel's Landlock knows no scopes")
@@ -247,7 +249,7 @@ def test_ports_of_name_servers_are_what_the_configuration_says(
     assert sandbox._name_server_ports(Needs(), configured) == set()
 
 
-@pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$default_transport"])
+@pytest.mark.parametrize("path", ["$nonsense", "$hopcount_limit", "$relayhost"])
 def test_a_need_for_no_path_is_refused(parameters: Parameters, path: str) -> None:
     with pytest.raises(SandboxError, match="holds no path"):
         expand(path, parameters)

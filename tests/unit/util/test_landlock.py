@@ -70,6 +70,17 @@ def test_no_kernel_is_asked_for_what_it_does_not_know(
     assert connected == ([CONNECT] if abi >= 4 else [])
 
 
+@pytest.mark.parametrize(("abi", "ports"), [(3, 0), (4, 1)])
+def test_where_any_port_may_be_connected_to_none_may_be_bound(
+    abi: int, ports: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(abi)
+    monkeypatch.setattr(landlock, "system_call", kernel.system_call)
+    landlock.restrict(read=[], write=[], tcp_connect=None)
+    assert struct.unpack("=QQQ", kernel.attributes)[1] == ports
+    assert kernel.rules == []
+
+
 def test_no_landlock_is_abi_0(monkeypatch: pytest.MonkeyPatch) -> None:
     def system_call(*_: object) -> int:
         raise OSError(38, "Function not implemented")

@@ -1,0 +1,208 @@
+"""One delivery request, from its destination to a result for each recipient.
+
+The law: hosts are tried in order until no recipient is left; a recipient is left as long as another
+host may do better, and the last word on it stands. An answer that nobody heard is no reason to ask
+another host: the mail may have been taken.
+
+    what happened                          then, for the recipients concerned
+    2xx or 5xx to the recipient            that is the result
+    4xx, or the session broke off          the next host, then the fallback relays
+    no session: for now                    the next host, then the fallback relays
+    no session: 5xx greeting               the next host; no fallback relay
+    the destination is not found           the fallback relays, or bounced
+    the DNS does not answer                the fallback relays, or deferred
+    no mail is taken (null MX); it loops   bounced
+
+A destination that the configuration names (relayhost, a transport's nexthop, a fallback relay) and
+that fails for good is a mistake to be mended: its mail waits, as in Postfix (451 4.3.5). Where this
+host is a worse mail host of the domain, fallback relays are not used, for they would send the mail
+back (Postfix does the same). Deviation: Postfix tries fallback relays for a domain with a null MX.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from mta.delivery.agent import Result
+from mta.delivery.client.cache import CachedSession, SessionCache
+from mta.delivery.client.hosts import Itinerary
+from mta.delivery.client.session import Endpoint, Mail, SessionFailed, Verdict
+from mta.delivery.content import ContentReader
+from mta.ipc.client import Unavailable
+from mta.ipc.messages import Deliver, DeliverRecipient
+from mta.proto.status import INTERNAL_ERROR, MailError, Status
+from mta.util.log import Log
+
+__all__ = ["Attempt", "FindHosts", "OpenSession"]
+
+FindHosts = Callable[[str], Awaitable[Itinerary]]
+OpenSession = Callable[[Endpoint], Awaitable[CachedSession]]
+
+_NO_HOST: Final = "none"  # the relay where no host was tried
+# What the resolver refuses as not found, see FindMailHosts: another way may lead there.
+_NOT_FOUND: Final = frozenset({"5.1.2", "5.4.4"})
+
+
+class Attempt:
+    """The recipients of one request that are left, and what was said of each."""
+
+    def __init__(
+        self,
+        request: Deliver,
+        content: ContentReader,
+        *,
+        find_hosts: FindHosts,
+        open_session: OpenSession,
+        cache: SessionCache,
+        session_limit: int,
+        log: Log,
+    ) -> None:
+        """At most `session_limit` sessions are begun for each destination."""
+        self._request = request
+        self._content = content
+        self._find_hosts = find_hosts
+        self._open_session = open_session
+        self._cache = cache
+        self._session_limit = session_limit
+        self._log = log
+        self._left: list[DeliverRecipient] = list(request.recipients)
+        self._results: dict[int, Result] = {}
+        self._destination = ""
+        self._configured = False  # the configuration names the destination
+        self._reached = False  # some host began a session
+        self._unreachable = False  # a host, or the DNS, failed so that any message would fail
+
+    async def run(self, fallbacks: Sequence[str]) -> None:
+        """Try the request's destination, then the fallback relays, as long as it makes sense."""
+        nexthop = self._request.nexthop
+        domains = {each.address.rpartition("@")[2].lower() for each in self._left}
+        await self._try_destination(nexthop, configured=domains != {nexthop.lower()})
+        for fallback in fallbacks:
+            if self._left:
+                await self._try_destination(fallback, configured=True)
+
+    def give_up(self, error: Exception) -> None:
+        """End with those that are left: the queue file failed, or what nobody foresaw."""
+        if isinstance(error, MailError):
+            self._fail(error.status, _NO_HOST, error.reason, final=True)
+        else:
+            self._log.failure("internal_error", error, queue_id=self._request.queue_id)
+            self._fail(INTERNAL_ERROR, _NO_HOST, final=True)
+
+    def results(self) -> list[Result]:
+        """What became of each recipient that was tried."""
+        if self._unreachable and not self._reached:
+            return [replace(each, unreachable=True) for each in self._results.values()]
+        return list(self._results.values())
+
+    # Destinations
+
+    async def _try_destination(self, nexthop: str, *, configured: bool) -> None:
+        self._destination, self._configured = nexthop, configured
+        tried: set[Endpoint] = set()
+        sessions = 0
+        kept = self._cache.take(nexthop)
+        if kept is not None:
+            tried.add(kept.endpoint)
+            sessions += await self._try_host(kept.endpoint, nexthop, kept)
+        if not self._left:
+            return
+        try:
+            itinerary = await self._find_hosts(nexthop)
+        except MailError as error:
+            self._not_found(error)
+            return
+        best = itinerary.endpoints[: itinerary.best]
+        for endpoint in self._order(itinerary):
+            if endpoint in tried:
+                continue
+            if not self._left or sessions >= self._session_limit:
+                break
+            kept = self._cache.take_at(endpoint)
+            # Later messages begin with the best hosts again, not where this one ended.
+            name = nexthop if endpoint in best else ""
+            sessions += await self._try_host(endpoint, name, kept)
+        if itinerary.backup:
+            self._left = []
+        # What is left and permanent: no host wanted to talk to us at all.
+        self._left = [each for each in self._left if not self._is_refused(each)]
+
+    def _order(self, itinerary: Itinerary) -> list[Endpoint]:
+        """The hosts in order; of the best ones, first those with which there is a session."""
+        best = sorted(
+            itinerary.endpoints[: itinerary.best], key=lambda each: not self._cache.holds(each)
+        )
+        return [*best, *itinerary.endpoints[itinerary.best :]]
+
+    def _not_found(self, error: MailError) -> None:
+        status = error.status
+        if status.is_temporary and not isinstance(error, Unavailable):
+            self._unreachable = True
+        final = status.is_permanent and status.enhanced not in _NOT_FOUND
+        self._fail(status, _NO_HOST, error.reason, final=final)
+
+    # Hosts
+
+    async def _try_host(
+        self, endpoint: Endpoint, nexthop: str, session: CachedSession | None
+    ) -> bool:
+        """Try one host, in a kept session if there is one; whether a session with it began."""
+        if session is not None:
+            verdicts = await self._transact(session, nexthop)
+            # The server hung up while the session was kept: that says nothing of this message.
+            if not session.lost_at_first:
+                self._settle(endpoint, verdicts)
+                return True
+        try:
+            session = await self._open_session(endpoint)
+        except SessionFailed as failure:
+            self._unreachable = True
+            self._fail(failure.status, str(endpoint), final=not failure.elsewhere)
+            return False
+        if session.tls:
+            self._log.info(
+                "tls", queue_id=self._request.queue_id, relay=str(endpoint), tls=session.tls
+            )
+        self._settle(endpoint, await self._transact(session, nexthop))
+        return True
+
+    async def _transact(self, session: CachedSession, nexthop: str) -> list[Verdict]:
+        """Offer the message for all that are left, and put the session back."""
+        mail = Mail(
+            self._request.sender,
+            tuple(each.address for each in self._left),
+            self._request.body_8bit,
+            self._content,
+        )
+        try:
+            verdicts = await session.deliver(mail)
+        except BaseException:
+            session.close()
+            raise
+        self._cache.put(session, nexthop)
+        return verdicts
+
+    def _settle(self, endpoint: Endpoint, verdicts: list[Verdict]) -> None:
+        self._reached = True
+        left = []
+        for recipient, verdict in zip(self._left, verdicts, strict=True):
+            self._results[recipient.index] = Result(recipient.index, verdict.status, str(endpoint))
+            if verdict.elsewhere:
+                left.append(recipient)
+        self._left = left
+
+    def _fail(self, status: Status, relay: str, reason: str = "", *, final: bool) -> None:
+        """Say the same of all that are left."""
+        if status.is_permanent and self._configured:
+            reason = f"{self._destination} is named by the configuration: {status.code} {reason}"
+            status = Status(451, "4.3.5", status.text)
+        for recipient in self._left:
+            before = self._results.get(recipient.index)
+            # A host that refuses to talk does not outweigh one that may come back.
+            if not status.is_permanent or before is None or before.status.is_permanent:
+                self._results[recipient.index] = Result(recipient.index, status, relay, reason)
+        if final:
+            self._left = []
+
+    def _is_refused(self, recipient: DeliverRecipient) -> bool:
+        return self._results[recipient.index].status.is_permanent
