@@ -1,24 +1,21 @@
 """Our guests in Supervisor's loop: what it polls for us, and how it is woken in time.
 
 An exception in `readable` or `writable` ends supervisord, and one in an event callback too, so
-everything here only records, but for the one pass, which guards itself. Supervisor polls for a
-second, and Python's poll resumes after a signal (PEP 475): so signals write to a pipe that is
-polled too, and the timeout is cut to the pass's next deadline.
+everything here only records, but for the one pass, which guards itself. Python's poll resumes
+after a signal (PEP 475), so signals write to a pipe that is polled too.
 """
 
 import contextlib
 import os
 import select
 import signal
-import time
 from collections.abc import Callable, Iterable
 
 from supervisor.medusa import asyncore_25
 
 from mta.master.plugin.pool import Pool
-from mta.master.plugin.seam import Options
 
-__all__ = ["DemandDispatcher", "PassDispatcher", "cut_poll_timeout", "readable_among"]
+__all__ = ["DemandDispatcher", "PassDispatcher", "readable_among"]
 
 
 class PassDispatcher:
@@ -72,16 +69,6 @@ class DemandDispatcher:
 
     def handle_error(self) -> None:
         """Supervisor caught an exception of `handle_read_event`, which raises none."""
-
-
-def cut_poll_timeout(options: Options, deadline: Callable[[], float]) -> None:
-    """Let Supervisor's poll wait no longer than until `deadline`, on the monotonic clock."""
-    poll = options.poller.poll
-
-    def poll_until_deadline(timeout: float) -> tuple[list[int], list[int]]:
-        return poll(max(0.0, min(timeout, deadline() - time.monotonic())))
-
-    options.poller.poll = poll_until_deadline  # type: ignore[method-assign]
 
 
 def readable_among(descriptors: Iterable[int]) -> set[int]:

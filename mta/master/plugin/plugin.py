@@ -24,9 +24,9 @@ from mta.master.plugin.listeners import Listener
 from mta.master.plugin.loop import (
     DemandDispatcher,
     PassDispatcher,
-    cut_poll_timeout,
     readable_among,
 )
+from mta.master.plugin.poller import TurnPoller
 from mta.master.plugin.pool import Pool, Times
 from mta.master.plugin.process import ServiceProcess
 from mta.master.plugin.report import Report
@@ -66,7 +66,7 @@ class Master:
             self.add_pool(row)
             own_group(self.group(row.name), self)
         PassDispatcher(self.run_pass)
-        cut_poll_timeout(self.options, lambda: self._deadline)
+        self.options.poller = TurnPoller(self.options, lambda: self._deadline)
         self.rewire()
 
     # What others ask for: recorded, and done by the next pass.
