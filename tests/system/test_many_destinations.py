@@ -74,7 +74,7 @@ def _zone() -> str:
 
 
 def _number(destination: str) -> int:
-    return int(destination.partition(":")[2].partition(".")[0].removeprefix("d"))
+    return int(destination.partition(".")[0].removeprefix("d"))
 
 
 def _send_all(instance: Instance) -> None:
