@@ -1,0 +1,252 @@
+"""What becomes of mail for other hosts, whatever they do: one table, one system, real servers.
+
+Each row is a domain with mail hosts of its own, found through a real name server; a message goes to
+two recipients of it. Times are short, and nothing is tried twice.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.dns_server import HEAD, Nsd
+from support.instance import Instance
+from support.ports import free_port
+from support.smtp_peer import (
+    CLOSE,
+    EXTENSIONS,
+    FLOOD,
+    GARBAGE,
+    RESET,
+    SILENT,
+    Script,
+    SmtpPeer,
+    dripping,
+    then,
+)
+from support.waiting import wait_until
+
+SHORT = "1s"
+SENT, DEFERRED, BOUNCED = "sent", "deferred", "bounced"
+BODY = b"Subject: outcome\r\n\r\n.dot\r\n..dots\r\nlast line\r\n"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One mail host of a row; `None` for a script: nobody listens there."""
+
+    script: Script | None = field(default_factory=dict)
+    preference: int = 10
+    extensions: tuple[str, ...] = EXTENSIONS
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the hosts do, and what becomes of the recipients one and two."""
+
+    name: str
+    peers: tuple[Peer, ...]
+    outcome: str
+    dsn: str = ""
+    text: str = ""  # a part of the reason
+    second: tuple[str, str] = ("", "")  # outcome and dsn of the second recipient, if they differ
+    taken: tuple[int, ...] = ()  # how many messages each host has in the end
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def at(stage: str, reaction: object, *extensions: str) -> tuple[Peer, ...]:
+    """One host that does this at that stage."""
+    return (Peer({stage: reaction}, extensions=extensions or EXTENSIONS),)  # type: ignore[dict-item]
+
+
+GOOD = Peer(preference=20)
+LOST, SLOW = "lost connection with", "timed out while"
+ONE_BY_ONE = ("8BITMIME",)  # no PIPELINING
+
+ROWS = (
+    # Connecting
+    Row("refused", (Peer(None),), DEFERRED, "4.4.1", "Connection refused"),
+    Row("silent", at("greeting", SILENT), DEFERRED, "4.4.2", "initial server greeting"),
+    Row("closed", at("greeting", CLOSE), DEFERRED, "4.4.2", LOST),
+    Row("greets-421", at("greeting", "421 4.3.2 busy"), DEFERRED, "4.3.2", "busy"),
+    Row("greets-450", at("greeting", "450 4.3.2 busy"), DEFERRED, "4.3.2", "busy"),
+    Row("greets-554", at("greeting", "554 5.7.1 no"), BOUNCED, "5.7.1", "said: 554 5.7.1 no"),
+    Row("not-smtp", at("greeting", "SSH-2.0-OpenSSH_9"), DEFERRED, "4.5.0", "malformed reply"),
+    Row("slow-greeting", at("greeting", dripping("220 hello there")), DEFERRED, "4.4.2", SLOW),
+    Row("flood", at("greeting", FLOOD), DEFERRED, "4.5.0", "reply"),
+    # Introductions
+    Row("ehlo-reset", at("EHLO", RESET), DEFERRED, "4.4.2", "performing the EHLO handshake"),
+    Row("ehlo-silent", at("EHLO", SILENT), DEFERRED, "4.4.2", SLOW),
+    Row("ehlo-421", at("EHLO", "421 4.7.0 not you"), DEFERRED, "4.7.0", "not you"),
+    Row("ehlo-450", at("EHLO", "450 4.7.0 not now"), DEFERRED, "4.7.0", "not now"),
+    Row("ehlo-500", at("EHLO", "500 5.5.2 what?"), SENT, "2.0.0", taken=(1,)),
+    Row(
+        "helo-550",
+        (Peer({"EHLO": "500 5.5.2 what?", "HELO": "550 5.7.1 go away"}),),
+        *(BOUNCED, "5.7.1", "go away"),
+    ),
+    Row("ehlo-flood", at("EHLO", FLOOD), DEFERRED, "4.5.0", "a reply of more than"),
+    Row("ehlo-drips", at("EHLO", dripping("250 peer.test is slow")), DEFERRED, "4.4.2", SLOW),
+    Row(
+        "too-small",
+        at("none", "", "PIPELINING", "SIZE 20"),
+        *(BOUNCED, "5.3.4", "exceeds size limit 20"),
+        taken=(0,),
+    ),
+    Row("no-extension", at("none", "", ""), SENT, "2.0.0", taken=(1,)),
+    Row("lone-lf", at("MAIL", "250-2.1.0 fine\n250 2.1.0 indeed"), SENT, taken=(1,)),
+    # Envelope, in one write and one by one
+    *(
+        row
+        for suffix, extensions in (("", EXTENSIONS), ("-alone", ONE_BY_ONE))
+        for row in (
+            Row(f"mail-reset{suffix}", at("MAIL", RESET, *extensions), DEFERRED, "4.4.2", LOST),
+            Row(f"mail-silent{suffix}", at("MAIL", SILENT, *extensions), DEFERRED, "4.4.2", SLOW),
+            Row(f"mail-421{suffix}", at("MAIL", "421 4.3.2 bye", *extensions), DEFERRED, "4.3.2"),
+            Row(f"mail-451{suffix}", at("MAIL", "451 4.1.8 hm", *extensions), DEFERRED, "4.1.8"),
+            Row(f"mail-550{suffix}", at("MAIL", "550 5.1.8 no", *extensions), BOUNCED, "5.1.8"),
+            Row(f"mail-garbage{suffix}", at("MAIL", GARBAGE, *extensions), DEFERRED, "4.5.0"),
+            Row(f"rcpt-reset{suffix}", at("RCPT", RESET, *extensions), DEFERRED, "4.4.2", LOST),
+            Row(f"rcpt-silent{suffix}", at("RCPT", SILENT, *extensions), DEFERRED, "4.4.2", SLOW),
+            Row(f"rcpt-421{suffix}", at("RCPT", "421 4.3.2 bye", *extensions), DEFERRED, "4.3.2"),
+            Row(f"rcpt-450{suffix}", at("RCPT", "450 4.2.1 later", *extensions), DEFERRED, "4.2.1"),
+            Row(f"rcpt-550{suffix}", at("RCPT", "550 5.1.1 who?", *extensions), BOUNCED, "5.1.1"),
+            Row(f"data-reset{suffix}", at("DATA", RESET, *extensions), DEFERRED, "4.4.2", LOST),
+            Row(f"data-silent{suffix}", at("DATA", SILENT, *extensions), DEFERRED, "4.4.2", SLOW),
+            Row(f"data-421{suffix}", at("DATA", "421 4.3.2 bye", *extensions), DEFERRED, "4.3.2"),
+            Row(f"data-451{suffix}", at("DATA", "451 4.3.0 hm", *extensions), DEFERRED, "4.3.0"),
+            Row(f"data-554{suffix}", at("DATA", "554 5.5.1 no", *extensions), BOUNCED, "5.5.1"),
+            Row(f"data-250{suffix}", at("DATA", "250 2.0.0 ?", *extensions), DEFERRED, "4.5.0"),
+            Row(
+                f"one-of-two{suffix}",
+                at("RCPT two@one-of-two" + suffix + ".example.test", "550 5.1.1 who?", *extensions),
+                *(SENT, "2.0.0"),
+                second=(BOUNCED, "5.1.1"),
+                taken=(1,),
+            ),
+            Row(
+                f"one-later{suffix}",
+                at("RCPT one@one-later" + suffix + ".example.test", "452 4.5.3 many", *extensions),
+                *(DEFERRED, "4.5.3"),
+                second=(SENT, "2.0.0"),
+                taken=(1,),
+            ),
+        )
+    ),
+    # Content
+    Row("body-reset", at("body", RESET), DEFERRED, "4.4.2", LOST, taken=(0,)),
+    Row("body-421", at("body", then("421 4.3.2 bye", CLOSE)), DEFERRED, "4.3.2", taken=(0,)),
+    Row("body-552", at("body", then("552 5.3.4 big", CLOSE)), BOUNCED, "5.3.4", taken=(0,)),
+    Row("end-reset", at("end", RESET), DEFERRED, "4.4.2", "may be sent more than once"),
+    Row("end-silent", at("end", SILENT), DEFERRED, "4.4.2", "may be sent more than once"),
+    Row("end-421", at("end", "421 4.3.2 bye"), DEFERRED, "4.3.2", "bye"),
+    Row("end-451", at("end", "451 4.3.0 hm"), DEFERRED, "4.3.0", "in reply to end of DATA"),
+    Row("end-554", at("end", "554 5.7.1 spam"), BOUNCED, "5.7.1", "spam"),
+    Row("end-flood", at("end", FLOOD), DEFERRED, "4.5.0", "reply"),
+    Row("end-drips", at("end", dripping("250 2.0.0 I take my time")), DEFERRED, "4.4.2", SLOW),
+    Row("many-lines", at("end", "250-2.0.0 first\r\n250 2.0.0 second"), SENT, "2.0.0", "second"),
+    # The next host
+    Row("next-refused", (Peer(None), GOOD), SENT, taken=(0, 1)),
+    Row("next-silent", (Peer({"greeting": SILENT}), GOOD), SENT, taken=(0, 1)),
+    Row("next-554", (Peer({"greeting": "554 5.7.1 no"}), GOOD), SENT, taken=(0, 1)),
+    Row("next-rcpt-450", (Peer({"RCPT": "450 4.2.1 later"}), GOOD), SENT, taken=(0, 1)),
+    Row("next-rcpt-550", (Peer({"RCPT": "550 5.1.1 who?"}), GOOD), BOUNCED, "5.1.1", taken=(0, 0)),
+    Row("next-end-451", (Peer({"end": "451 4.3.0 hm"}), GOOD), SENT, taken=(0, 1)),
+    Row("next-end-reset", (Peer({"end": RESET}), GOOD), DEFERRED, "4.4.2", taken=(0, 0)),
+    Row("best-first", (Peer(preference=30), Peer(preference=5)), SENT, taken=(0, 1)),
+)
+
+
+@dataclass(frozen=True)
+class House:
+    """The running system, and each row's hosts."""
+
+    instance: Instance
+    peers: dict[str, tuple[SmtpPeer | None, ...]]
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """Start everything, send one message a row, and wait until each has been attempted."""
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp")))
+        folder.chmod(0o711)
+        peers, zone = _peers(stack, port)
+        dns = stack.enter_context(Nsd(folder, zone))
+        instance = Instance(folder / "house", _parameters(dns, port))
+        stack.callback(instance.close)
+        instance.start()
+        for row in ROWS:
+            with instance.smtp() as client:
+                recipients = [f"{user}@{row}.example.test" for user in ("one", "two")]
+                client.greeted().mail("alice@posthouse.test", recipients, BODY)
+        wait_until(
+            lambda: len({record["to"] for record in _outcomes(instance)}) == 2 * len(ROWS),
+            "an outcome for each recipient",
+            timeout=60.0,
+        )
+        yield House(instance, peers)
+
+
+def _outcomes(instance: Instance) -> list[dict[str, object]]:
+    return [it for it in instance.log_records("delivery") if ".example.test" in str(it["to"])]
+
+
+def _parameters(dns: Nsd, port: int) -> dict[str, object]:
+    stages = ("connect", "helo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "rset")
+    return {
+        "dns_servers": [dns.address],
+        "smtp_tcp_port": port,
+        "minimal_backoff_time": "1h",
+        **{f"smtp_{stage}_timeout": SHORT for stage in stages},
+    }
+
+
+def _peers(
+    stack: contextlib.ExitStack, port: int
+) -> tuple[dict[str, tuple[SmtpPeer | None, ...]], str]:
+    """Each row's hosts, at addresses of their own, and the zone that names them."""
+    lines, peers, number = [], {}, 0
+    for row in ROWS:
+        opened: list[SmtpPeer | None] = []
+        for index, peer in enumerate(row.peers):
+            number += 1
+            address = f"127.0.{1 + number // 250}.{1 + number % 250}"
+            lines.append(f"{row} IN MX {peer.preference} mx{index}.{row}")
+            lines.append(f"mx{index}.{row} IN A {address}")
+            if peer.script is None:
+                opened.append(None)
+                continue
+            made = SmtpPeer(address, port, peer.script, peer.extensions)
+            opened.append(stack.enter_context(made))
+        peers[row.name] = tuple(opened)
+    return peers, HEAD + "\n".join([*lines, ""])
+
+
+@pytest.mark.requires("nsd")
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_each_recipient_has_the_right_outcome(house: House, row: Row) -> None:
+    second = (row.outcome, row.dsn) if row.second == ("", "") else row.second
+    for user, (outcome, dsn) in (("one", (row.outcome, row.dsn)), ("two", second)):
+        (record,) = house.instance.log_records("delivery", to=f"{user}@{row}.example.test")
+        assert (record["status"], record["dsn"]) == (outcome, dsn or record["dsn"]), record["text"]
+        assert row.text in str(record["text"]) or user == "two"
+    for peer, count in zip(house.peers[row.name], row.taken, strict=False):
+        assert len(peer.messages if peer is not None else ()) == count
+        for message in peer.messages if peer is not None else ():
+            assert message.content.endswith(BODY)
+
+
+@pytest.mark.requires("nsd")
+def test_the_senders_are_told_of_what_bounced(house: House) -> None:
+    bounced = {str(it["queue_id"]) for it in _outcomes(house.instance) if it["status"] == BOUNCED}
+    wait_until(
+        lambda: {it["queue_id"] for it in house.instance.log_records("reported")} >= bounced,
+        "a report of each message with bounced recipients",
+    )
+    house.instance.maildir("alice").wait(len(bounced))
