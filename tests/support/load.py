@@ -20,18 +20,26 @@ def message(mark: str, size: int = 0) -> bytes:
 class Ledger:
     """What a server acknowledged with 250, and what came of it."""
 
-    def __init__(self, instance: Instance, user: str) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        user: str,
+        domain: str = DOMAIN,
+        sender: str = "ledger@example.org",
+    ) -> None:
         self.user = user
+        self._domain = domain
+        self._sender = sender
         self.acknowledged: list[str] = []
         self._instance = instance
 
     @property
     def recipient(self) -> str:
-        return f"{self.user}@{DOMAIN}"
+        return f"{self.user}@{self._domain}"
 
     def send(self, client: Dialogue, mark: str, size: int = 0) -> str:
         """Send one message on a greeted session; it is in the ledger once 250 gave its queue id."""
-        reply = client.mail("ledger@example.org", [self.recipient], message(mark, size))
+        reply = client.mail(self._sender, [self.recipient], message(mark, size))
         self.acknowledged.append(mark)
         return reply.text.split()[-1]
 

@@ -1,35 +1,15 @@
-"""Each daemon of the path is killed at each event of a message; what was acknowledged arrives.
-
-A stage is a system call of one daemon: strace sends SIGKILL as the daemon enters it, so the call
-itself does not happen. What counts as a hit is what strace says it struck, not what was intended;
-the summary of the test run shows the histogram.
-"""
+"""Each daemon of the path in is killed at each event of a message; nothing acknowledged is lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.instance import Instance, NewInstance
+from support.kills import Stage, strike
 from support.load import Ledger
-from support.tracing import Kill, Trace
-from support.waiting import wait_until
+from support.tracing import Kill
 
 STREAMED = 300_000  # octets: more than one frame, and more than cleanup keeps in memory
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Kill the row's process at one event of a message."""
-
-    service: str
-    event: str
-    kill: Kill
-    struck: str  # what strace's line of the fatal call must contain
-    size: int = 0  # octets of the message's body
-
-    def __str__(self) -> str:
-        return f"{self.service}: {self.event}"
 
 
 STAGES = (
@@ -92,12 +72,7 @@ def test_a_kill_loses_nothing(
     scan = "2s" if stage.service == "cleanup" else "60s"
     instance = _all_ready(new_instance, scan)
     ledger = Ledger(instance, "bob")
-    (pid,) = instance.pids(stage.service)
-    with Trace(pid, short_path / "trace", stage.kill.calls, stage.kill) as trace:
-        _try_to_send(instance, ledger, stage)
-        struck = wait_until(trace.struck, f"the death of {stage}")
-    assert stage.struck in struck
-    record_property("struck", f"{stage} ({struck.partition('(')[0]})")
+    strike(instance, stage, ledger, short_path / "trace", record_property)
     with instance.smtp(timeout=30.0) as client:
         ledger.send(client.greeted(), "after")
     copies = ledger.wait_delivered()
@@ -125,13 +100,3 @@ def _all_ready(new_instance: NewInstance, scan: str) -> Instance:
         "all rows ready",
     )
     return instance
-
-
-def _try_to_send(instance: Instance, ledger: Ledger, stage: Stage) -> None:
-    """One attempt; a client whose server died under it has no acknowledgement, and goes."""
-    try:
-        with instance.smtp(timeout=30.0) as client:
-            ledger.send(client.greeted(), str(stage), stage.size)
-            client.say("QUIT", 221)
-    except (OSError, EOFError, AssertionError):
-        return

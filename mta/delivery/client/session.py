@@ -201,12 +201,12 @@ class ClientSession:
         engine, wire = self._engine, self._wire
         try:
             for chunk in content.chunks():
-                engine.content(chunk)
-                self._flush()
+                self._flush()  # the last piece goes out together with the end
                 if wire.congested:
                     await self._await_room()
                 if wire.lost or engine.over:
                     return await self._next()
+                engine.content(chunk)
         except MailError:
             wire.abort()  # without its end the server will not take it for a message
             engine.quit()
