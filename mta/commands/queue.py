@@ -1,6 +1,7 @@
 """`mta queue`: look at the queue files, remove them, have them tried now.
 
-All but `flush` work on the files themselves, whether or not the system runs.
+All but `flush` work on the files themselves, whether or not the system runs. Root does so as the
+queue's owner, and as nobody else from then on.
 
     EX_DATAERR (65)       the queue file is damaged
     EX_NOINPUT (66)       no message has that queue id, or there is no queue
@@ -21,6 +22,7 @@ import click
 from mta.commands.failure import Failure
 from mta.commands.main import Target
 from mta.commands.output import as_text
+from mta.commands.privilege import become_queue_owner
 from mta.commands.queue_view import details, entries, entry_table, message_lines, printable
 from mta.proto.status import MailError
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
@@ -120,6 +122,7 @@ def flush(options: Target, queue_id: str) -> None:
     if queue_id:
         with _opened(options) as store:
             _find(store, queue_id).close()
+    become_queue_owner(options.queue_directory)
     os.chdir(options.queue_directory)  # the path of a socket has a short limit
 
     async def ask() -> int:
@@ -143,6 +146,7 @@ def flush(options: Target, queue_id: str) -> None:
 def _opened(options: Target) -> Iterator[QueueStore]:
     """The queue; a damaged file, or that there is no queue, ends the command."""
     try:
+        become_queue_owner(options.queue_directory)
         store = QueueStore(options.queue_directory)
         try:
             yield store
