@@ -132,10 +132,7 @@ def test_check_tells_what_a_reload_would_do(run_mta: RunMta, folder: Configurati
         found = json.loads(run_mta("check", "--json").stdout)
     assert lines[1:] == [
         "`mta reload` would change: parameters changed: log_file",
-        (
-            "needs `mta stop` and `mta start`: the master keeps writing supervisord.log in the "
-            "folder of the old log_file"
-        ),
+        "needs `mta stop` and `mta start`: the master keeps writing its logs beside the old log_file",
     ]
     assert found["changes"] == ["parameters changed: log_file"]
 

@@ -21,7 +21,7 @@ def read_by_supervisor(
     """Render, and let Supervisor parse the file as `supervisord -c` does."""
     (folder.queue / "config").mkdir(parents=True, exist_ok=True)
     (folder.queue / "pid").mkdir(exist_ok=True)
-    folder.log.mkdir(exist_ok=True)
+    (folder.log / "master").mkdir(parents=True, exist_ok=True)
     write_generation(folder.compile(), 0.0)
     monkeypatch.chdir(folder.queue)
     options = ServerOptions()
@@ -39,7 +39,7 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
     assert options.nodaemon is True
     assert options.configroot.supervisord.user is None
     assert options.pidfile == str(folder.queue / "pid" / "supervisord.pid")
-    assert options.logfile == str(folder.log / "supervisord.log")
+    assert options.logfile == str(folder.log / "master" / "supervisord.log")
     (server,) = options.server_configs
     assert server["file"] == str(folder.queue / "pid" / "supervisor.sock")
     assert server["chmod"] == 0o700
@@ -58,7 +58,7 @@ def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.Monk
     assert (slot.umask, slot.uid, slot.environment) == (0o077, None, {})
     assert (slot.startsecs, slot.startretries, slot.exitcodes) == (0, 0, [0])
     assert slot.stdout_logfile is None
-    assert slot.stderr_logfile == str(folder.log / "crash-smtp.log")
+    assert slot.stderr_logfile == str(folder.log / "master" / "crash-smtp.log")
 
 
 def test_the_master_starts_resident_rows_and_the_plugin_the_others(
@@ -101,12 +101,12 @@ def test_names_of_folders_mean_themselves(
     place.mkdir()
     folder = ConfigurationFolder(place)
     options = read_by_supervisor(folder, monkeypatch)
-    assert options.logfile == str(folder.log / "supervisord.log")
+    assert options.logfile == str(folder.log / "master" / "supervisord.log")
     assert options.directory == str(folder.queue)
     found = programs(options)
     slot = found["smtp"].process_configs[0]
     assert slot.directory == str(folder.queue)
-    assert slot.stderr_logfile == str(folder.log / "crash-smtp.log")
+    assert slot.stderr_logfile == str(folder.log / "master" / "crash-smtp.log")
     assert str(folder.directory) in shlex.split(found["reload_"].process_configs[0].command)
 
 
