@@ -10,8 +10,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from support.instance import Instance, NewInstance, Settings
+import support
 from support.folders import reachable_folder
+from support.instance import Instance, NewInstance, Settings
 from support.needs import missing, require_all
 
 import mta
@@ -28,13 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "requires(*needs): commands, or `root`: what the test needs to run"
     )
     if not hasattr(config, "workerinput"):
-        _prepare_code(config)
+        _prepare_code()
 
 
-def _prepare_code(config: pytest.Config) -> None:
+def _prepare_code() -> None:
     """Insist on the code beside these tests; compile it, which daemons of other users cannot."""
     package = Path(mta.__file__).parent
-    if package.parent != config.rootpath:
+    if package.parent != Path(support.__file__).parents[2]:
         raise pytest.UsageError(f"the tests would run on {package}: use make test")
     if os.geteuid() == 0:
         compileall.compile_dir(package, quiet=1)

@@ -147,9 +147,10 @@ def _contents(host: _Host) -> Iterator[Fault]:
             found = _look(path)
             if found is None or path == os.path.join(top, QMGR_LOCK):
                 continue
-            own = found.st_uid in host.trusted
-            if not own or (folder == "pid" and found.st_mode & 0o077):
-                wanted = Ownership(*host.keepers.house, 0o600 if folder == "pid" else 0o666)
+            closed = folder == "pid" and not stat.S_ISREG(found.st_mode)  # the master's own socket
+            opened = found.st_mode & (0o077 if closed else 0o022 if folder == "pid" else 0)
+            if opened or found.st_uid not in host.trusted:
+                wanted = Ownership(*host.keepers.house, 0o700 if closed else 0o644)
                 yield _differs(path, wanted, found, "remove it while the master does not run")
 
 
@@ -158,8 +159,7 @@ def _logs(host: _Host) -> Iterator[Fault]:
     folder = configuration.log_directory
     found = _look(folder, follow=True)
     if found is None:
-        yield Fault(folder, "missing", host.render)
-        return
+        return  # log_file may have been changed just now: the next rendering makes its folders
     if host.is_root:
         wanted = log_folder(host.keepers)
         if not wanted.holds(found):
@@ -168,9 +168,7 @@ def _logs(host: _Host) -> Iterator[Fault]:
         yield from _open_to_everybody(folder, found)
     master = Ownership(*host.keepers.house, 0o700)
     found = _look(configuration.master_logs)
-    if found is None:
-        yield Fault(configuration.master_logs, "missing", host.render)
-    elif not (master.holds(found) and stat.S_ISDIR(found.st_mode)):
+    if found is not None and not (master.holds(found) and stat.S_ISDIR(found.st_mode)):
         yield _differs(configuration.master_logs, master, found, master.commands)
     path = host.parameters.log_file
     found = _look(path)
