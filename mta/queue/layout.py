@@ -48,7 +48,7 @@ _CREATED_IN: Final[State] = "incoming"
 _ROOT: Final = 0
 _OPEN: Final = 0o755
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # linux/fs.h and ext4: directories below one with this flag go to block groups of their own.
 _TOPDIR_FLAG: Final = 0x20000
 _FLAGS: Final = struct.Struct("i")  # although the numbers of the calls say "long"
@@ -157,20 +157,27 @@ def _make(name: str, parent: int | None, is_file: bool) -> bool:
 
 def _open(name: str, parent: int | None, is_file: bool, path: str) -> int:
     """Open what is there, if it is of the right kind; no link is followed."""
-    if is_file:
-        descriptor = os.open(name, _FILE, dir_fd=parent)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "expected a regular file", path)
-    try:
+    flags = _FILE if is_file else _FOLDER
+    if parent is not None:
         # The queue directory itself may be a link: what leads to it is root's, or the user's own.
-        flags = _FOLDER if parent is None else _FOLDER | os.O_NOFOLLOW
-        return os.open(name, flags, dir_fd=parent)
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(name, flags, dir_fd=parent)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise NotADirectoryError(f"{path}: expected a directory") from None
-        raise
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            error.filename = path
+            raise
+        raise _misfit(is_file, path) from None
+    if is_file and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _misfit(is_file, path)
+    return descriptor
+
+
+def _misfit(is_file: bool, path: str) -> OSError:
+    if is_file:
+        return OSError(errno.EINVAL, "expected a regular file", path)
+    return NotADirectoryError(f"{path}: expected a directory")
 
 
 def _settle(descriptor: int, parent: int | None, wanted: Ownership, path: str) -> bool:
