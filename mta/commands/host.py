@@ -147,11 +147,18 @@ def _contents(host: _Host) -> Iterator[Fault]:
             found = _look(path)
             if found is None or path == os.path.join(top, QMGR_LOCK):
                 continue
-            closed = folder == "pid" and not stat.S_ISREG(found.st_mode)  # the master's own socket
-            opened = found.st_mode & (0o077 if closed else 0o022 if folder == "pid" else 0)
-            if opened or found.st_uid not in host.trusted:
-                wanted = Ownership(*host.keepers.house, 0o700 if closed else 0o644)
+            mode = stat.S_IMODE(found.st_mode)
+            safe = mode & _most_open(folder, found)
+            if mode != safe or found.st_uid not in host.trusted:
+                wanted = Ownership(*host.keepers.house, safe)
                 yield _differs(path, wanted, found, "remove it while the master does not run")
+
+
+def _most_open(folder: str, found: os.stat_result) -> int:
+    """The widest mode that is safe: of daemons' sockets, of the master's files and socket."""
+    if folder != "pid":
+        return 0o777
+    return 0o755 if stat.S_ISREG(found.st_mode) else 0o700
 
 
 def _logs(host: _Host) -> Iterator[Fault]:

@@ -11,13 +11,15 @@ that they exist is asked of root alone.
 import grp
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.config.source import Node, Place, Problems
 from mta.config.table import Row, Table
 from mta.util.listen import InetAddress, parse_listen
+from mta.util.ownership import account
 
 __all__ = ["check_users"]
 
@@ -35,16 +37,27 @@ def check_users(parameters: Parameters, main: Node, table: Table, problems: Prob
         text = _misfit(row, parameters.mail_owner) or (_missing(row) if _is_root() else "")
         if text:
             problems.add(row.place_of("user"), f"services.{row.service.name}.user", text)
-    if not _is_root():
+    for name, text in _lacking(parameters, table) if _is_root() else ():
+        entries = main.value if isinstance(main.value, dict) else {}
+        place: Place = entries[name].place if name in entries else main.place
+        problems.add(place, f"main.{name}", text)
+
+
+def _lacking(parameters: Parameters, table: Table) -> Iterator[tuple[str, str]]:
+    """What this host lacks for parameters that name a user or a group."""
+    owner, group = parameters.mail_owner, parameters.private_group
+    if not _is_known(pwd.getpwnam, owner):
+        yield "mail_owner", f"this host has no {_ADD_USER.format(owner)}"
+    if not _is_known(grp.getgrnam, group):
+        yield "private_group", f"this host has no {_ADD_GROUP.format(group)}"
         return
-    for name, value, known, made in (
-        ("mail_owner", parameters.mail_owner, pwd.getpwnam, _ADD_USER),
-        ("private_group", parameters.private_group, grp.getgrnam, _ADD_GROUP),
-    ):
-        if not _is_known(known, value):
-            entries = main.value if isinstance(main.value, dict) else {}
-            place: Place = entries[name].place if name in entries else main.place
-            problems.add(place, f"main.{name}", f"this host has no {made.format(value)}")
+    # The queue manager speaks to agents, and whoever takes mail in to rewrite and cleanup.
+    members = {owner, *(row.service.user for row in table.rows.values() if _has_port(row))}
+    for name in sorted(filter(partial(_is_known, pwd.getpwnam), members)):
+        user = account(name)
+        if user.uid != _ROOT and grp.getgrnam(group).gr_gid not in user.groups:
+            text = f"{name} is not a member, and could not connect to other daemons: "
+            yield "private_group", f"{text}adduser {name} {group}"
 
 
 _ADD_USER: Final = (
@@ -63,8 +76,7 @@ def _misfit(row: Row, mail_owner: str) -> str:
     reason = _MAIL_OWNERS.get(service.daemon)
     if reason and service.user != mail_owner:
         return f"{service.daemon} must run as mail_owner, {mail_owner}: {reason}"
-    listens = any(isinstance(parse_listen(text), InetAddress) for text in service.listen)
-    if listens and service.user == mail_owner:
+    if _has_port(row) and service.user == mail_owner:
         return f"what listens to the network must not run as mail_owner, {mail_owner}"
     return ""
 
@@ -81,6 +93,10 @@ def _missing(row: Row) -> str:
     if pwd.getpwnam(service.user).pw_uid == _ROOT:
         return f"{service.user} is root by another name: only a privileged row may run as root"
     return ""
+
+
+def _has_port(row: Row) -> bool:
+    return any(isinstance(parse_listen(text), InetAddress) for text in row.service.listen)
 
 
 def _is_known(look_up: Callable[[str], object], name: str) -> bool:

@@ -148,7 +148,9 @@ def test_users_are_changed_by_root_alone(
     folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.services(SERVICES.replace("}", ", user: nobody}"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # whether the users exist is another question
+    configuration = folder.compile()
     for uid, line in ((0, True), (1000, False)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
-        text = mta.config.render.render_supervisord(folder.compile(), 1)
+        text = mta.config.render.render_supervisord(configuration, 1)
         assert ("user=nobody\n" in text) == line

@@ -362,6 +362,17 @@ def test_root_needs_users_that_exist(
     folder.compile()
 
 
+@pytest.mark.requires("root")
+def test_who_takes_mail_in_must_reach_the_other_daemons(folder: ConfigurationFolder) -> None:
+    folder.services(row("user: nobody"))
+    assert folder.problems() == [
+        (
+            "main.yml:1:1: main.private_group: nobody is not a member, and could not connect to "
+            "other daemons: adduser nobody mtaprivate"
+        )
+    ]
+
+
 def test_root_needs_a_user_for_each_row(
     folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
