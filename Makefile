@@ -1,7 +1,21 @@
 # Posthouse from the shell; `make` lists the words.
 
-CONTROL := $(CURDIR)/.local/control
 MTA := .local/bin/mta
+
+# Run by root, daemons have users of their own: those must get through to what make makes, and
+# nobody but root may be able to change it. Where the clone is no such place, .local is a link to one.
+ifeq ($(shell id -u),0)
+ROOT := yes
+UMASK := umask 022;
+UNFIT := $(shell place='$(CURDIR)/mta'; while [ -n "$$place" ]; do find "$$place" -maxdepth 0 \( \
+	! -perm -o=x -o ! -user root -o ! -perm -1000 -a \( -perm -o=w -o -perm -g=w ! -group root \) \
+	\); place=$${place%/*}; done)
+ELSEWHERE := $(if $(UNFIT),/var/lib/posthouse-$(shell printf %s '$(CURDIR)' | sha256sum | cut -c -12))
+endif
+LOCAL := $(or $(ELSEWHERE),$(CURDIR)/.local)
+CONTROL := $(LOCAL)/control
+# What the control side imports: the clone, or where daemons cannot read that, a fresh copy.
+CLONE := $(if $(ELSEWHERE),$(LOCAL)/clone,$(CURDIR))
 
 # Debian's own Python first: one in a private home could not be read by other users.
 PYTHON := $(shell for python in /usr/bin/python3 python3; do \
@@ -27,7 +41,7 @@ The log is .local/log/mail.log, the command .local/bin/mta (--help). To stop: ma
 endef
 export CLOSING
 
-.PHONY: help up down clean check test reference control
+.PHONY: help up down clean check test reference users control place clone
 .SILENT:
 .DELETE_ON_ERROR:
 
@@ -37,10 +51,12 @@ help:
 	echo "make clean           make down, and remove .local"
 	echo "make check           formatting, types, layers, YAML, Ansible, spelling"
 	echo "make test            all tests"
+	echo "make users           (root) the users and groups that daemons run as"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
-	ansible-playbook -i inventory/local site.yml -e posthouse_port=$(PORT) -e posthouse_python=$(PYTHON)
+	ansible-playbook -i inventory/local site.yml \
+		-e posthouse_root="$(LOCAL)" -e posthouse_port=$(PORT) -e posthouse_python=$(PYTHON)
 	$(MTA) probe
 	echo
 	$(MTA) status
@@ -50,7 +66,7 @@ down:
 	if [ -x $(MTA) ]; then $(MTA) stop; else echo "Nothing is rolled out here."; fi
 
 clean: down
-	rm -rf .local
+	rm -rf "$(LOCAL)" .local
 	echo "Removed .local."
 
 check: control
@@ -62,19 +78,40 @@ check: control
 	ansible-lint --offline
 	codespell
 
-test: control
-	pytest -n 4 --dist worksteal
+test: clone $(if $(ROOT),users)
+	cd "$(CLONE)" && pytest -n 4 --dist worksteal
 
-reference: control
+reference: clone
 	python -I -m mta.commands reference docs/reference
 
+users: control
+	ansible-playbook -i inventory/local site.yml --tags users
+
+# A copy of the clone that daemons can read, made anew each time.
+clone: control
+	if [ "$(CLONE)" != "$(CURDIR)" ]; then \
+		rm -rf "$(CLONE)" && mkdir "$(CLONE)" && \
+		tar --create --exclude=./.local --exclude=./.*_cache --exclude=__pycache__ \
+			--owner=0 --group=0 --mode=u=rwX,go=rX . | tar --extract --directory "$(CLONE)"; \
+	fi
+
+place:
+	if [ -n "$(ELSEWHERE)" ] && ! [ -L .local ]; then \
+		if [ -e .local ]; then \
+			echo "Root cannot use .local here, for others could change it or cannot reach it:" $(UNFIT) >&2; \
+			echo "make clean, as the user who made it." >&2; \
+			exit 1; \
+		fi; \
+		$(UMASK) mkdir -p "$(ELSEWHERE)" && ln -s "$(ELSEWHERE)" .local; \
+	fi
+
 # The control side's virtual environment, made anew when a requirement or its own place changes.
-control:
-	sha256sum --check --status "$(CONTROL)/requirements.sha256" 2>/dev/null || { \
+control: place
+	$(UMASK) sha256sum --check --status "$(CONTROL)/requirements.sha256" 2>/dev/null || { \
 		test -n "$(PYTHON)" || { echo "Needed: Python 3.11 or later with venv (apt install python3-venv)" >&2; exit 1; }; \
 		echo "Making the virtual environment .local/control: once, half a minute ..."; \
 		$(PYTHON) -m venv --clear "$(CONTROL)" && \
 		pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
-		echo "$(CURDIR)" >"$$(python -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/posthouse.pth" && \
+		echo "$(CLONE)" >"$$(python -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/posthouse.pth" && \
 		sha256sum "$(CURDIR)"/requirements*.txt >"$(CONTROL)/requirements.sha256"; \
 	}

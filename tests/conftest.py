@@ -1,16 +1,21 @@
 """Fixtures and rules of all tests."""
 
+import compileall
 import contextlib
 import itertools
-import tempfile
+import os
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import support
+from support.folders import reachable_folder
 from support.instance import Instance, NewInstance, Settings
 from support.needs import missing, require_all
+
+import mta
 
 # How long an example takes, or the making of one, is the machine's affair.
 hypothesis.settings.register_profile(
@@ -23,6 +28,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "requires(*needs): commands, or `root`: what the test needs to run"
     )
+    if not hasattr(config, "workerinput"):
+        _prepare_code()
+
+
+def _prepare_code() -> None:
+    """Insist on the code beside these tests; compile it, which daemons of other users cannot."""
+    package = Path(mta.__file__).parent
+    if package.parent != Path(support.__file__).parents[2]:
+        raise pytest.UsageError(f"the tests would run on {package}: use make test")
+    if os.geteuid() == 0:
+        compileall.compile_dir(package, quiet=1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -69,9 +85,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A folder with a short name, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp") as name:
-        yield Path(name)
+    """A folder with a short name, gone afterwards; daemons of other users can pass it."""
+    with reachable_folder() as folder:
+        yield folder
 
 
 @contextlib.contextmanager
@@ -111,10 +127,7 @@ def instance(new_instance: NewInstance) -> Instance:
 @pytest.fixture(scope="module")
 def shared_instance() -> Iterator[Instance]:
     """One running system for all tests of a module that leave it as they found it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp") as name,
-        _instances(Path(name)) as make,
-    ):
+    with reachable_folder() as folder, _instances(folder) as make:
         running = make()
         running.start()
         yield running

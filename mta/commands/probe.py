@@ -17,6 +17,7 @@ import click
 from mta.commands.control import Control
 from mta.commands.failure import Failure
 from mta.commands.output import as_text
+from mta.commands.privilege import become_queue_owner
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, load_snapshot
 from mta.util.listen import InetAddress, parse_listen
 
@@ -42,6 +43,7 @@ def probe(context: click.Context, address: str | None, as_json: bool) -> None:
     snapshot = load_snapshot(generation, os.path.join(queue_directory, SNAPSHOT_DIRECTORY))
     recipient = address or _default_recipient(snapshot)
     listener = _smtp_listener(snapshot)
+    become_queue_owner(queue_directory)  # root does not read what daemons wrote
     with _LogEnd(snapshot.parameters.log_file) as log:
         queue_id = _send(listener, recipient, snapshot.parameters.myhostname)
         record = _outcome(log, queue_id)

@@ -1,13 +1,14 @@
 """`mta render`: a new generation of the configuration, if anything changed."""
 
 import contextlib
-import os
 import time
 
 import click
 
 from mta.commands.control import Control
 from mta.commands.failure import ControlError
+from mta.commands.host import keepers_of
+from mta.commands.log_folders import create_log_folders
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
 from mta.config.generations import Rendered, write_generation
@@ -27,12 +28,14 @@ def validated(directory: str) -> Configuration:
 def render_generation(directory: str) -> tuple[Configuration, Rendered]:
     """Check the configuration, make missing folders, write the generation.
 
-    On ConfigError nothing was written. The generation that a running master works with is kept.
+    On ConfigError nothing was written. Owners and modes within the queue directory are set right;
+    OSError names what cannot be. The generation that a running master works with is kept.
     """
     configuration = validated(directory)
     queue_directory = configuration.parameters.queue_directory
-    create_layout(queue_directory)
-    os.makedirs(configuration.log_directory, mode=0o700, exist_ok=True)
+    keepers = keepers_of(configuration.parameters)
+    create_layout(queue_directory, keepers)
+    create_log_folders(configuration.log_directory, keepers)
     in_force = None
     with contextlib.suppress(ControlError):  # it need not run
         in_force = Control(queue_directory).status().generation

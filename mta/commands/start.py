@@ -10,6 +10,7 @@ import click
 
 from mta.commands.control import Control, MasterStatus
 from mta.commands.failure import ControlError, Failure, MasterBusyError, NotRunningError
+from mta.commands.host import faults
 from mta.commands.render import described, render_generation
 from mta.config.compile import Configuration
 from mta.config.generations import SUPERVISORD_CONF
@@ -37,9 +38,10 @@ def start(context: click.Context, foreground: bool) -> None:
         click.echo(f"already running, generation {running.generation}")
         return
     configuration, rendered = render_generation(context.obj.directory)
+    _refuse_unsafe_host(configuration)
     if foreground:
         _become_master(configuration)
-    log_path = os.path.join(configuration.log_directory, "supervisord.log")
+    log_path = os.path.join(configuration.master_logs, "supervisord.log")
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         old_size = os.fstat(log).st_size
@@ -68,6 +70,12 @@ def _running(control: Control) -> MasterStatus | None:
     if found.draining:
         raise MasterBusyError("the system is stopping: try again when it has stopped")
     return found
+
+
+def _refuse_unsafe_host(configuration: Configuration) -> None:
+    """Root runs no code, and writes no log, where somebody else could have put them."""
+    if os.geteuid() == 0 and (wrong := faults(configuration)):
+        raise Failure("\n".join(map(str, wrong)), os.EX_CONFIG)
 
 
 def _command(configuration: Configuration) -> list[str]:

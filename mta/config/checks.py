@@ -1,8 +1,6 @@
 """What no single value can tell: how rows and parameters must fit together."""
 
 import ipaddress
-import os
-import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +12,7 @@ from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
 from mta.config.source import Node, Place, Problems, suggestion
 from mta.config.table import SERVICES, Row, Table
+from mta.config.users import check_users
 from mta.config.validate import expectation, fields_of
 from mta.proto.nexthop import UnixDestination, parse_nexthop, split_transport
 from mta.util.listen import ListenAddress, PipeAddress, SocketPath, parse_listen
@@ -61,6 +60,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_nexthops(whole)
     _check_mailboxes(whole)
     _check_addresses(whole)
+    check_users(parameters, main, table, problems)
     for row in table.rows.values():
         _check_row(row, problems)
 
@@ -213,11 +213,6 @@ def _check_addresses(whole: _Whole) -> None:
 
 def _check_row(row: Row, problems: Problems) -> None:
     service, path = row.service, f"services.{row.service.name}"
-    if service.user == "root" and not service.privileged:
-        text = "only a row with privileged: true may run as root"
-        problems.add(row.place_of("user"), f"{path}.user", text)
-    elif service.user and os.geteuid() == 0 and not _is_user(service.user):
-        problems.add(row.place_of("user"), f"{path}.user", f"this host has no user {service.user}")
     for index, argument in enumerate(service.command):
         if not is_writable(argument):
             problems.add(row.place_of("command", index), f"{path}.command[{index}]", UNWRITABLE)
@@ -234,14 +229,6 @@ def _check_row(row: Row, problems: Problems) -> None:
     if _is_unreachable(service):
         text = "nothing would ever start it: give it listen, wakeup, min_free or restart: always"
         problems.add(row.place, path, text)
-
-
-def _is_user(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _is_unreachable(service: Service) -> bool:

@@ -11,6 +11,7 @@ from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, Problems, load
 from mta.config.table import SERVICES, read_table
 from mta.config.validate import check_fields, mapping
+from mta.util.house import MASTER_LOGS
 
 __all__ = ["MAIN", "Configuration", "compile_configuration", "find_queue_directory"]
 
@@ -30,8 +31,13 @@ class Configuration:
 
     @property
     def log_directory(self) -> str:
-        """Where the mail log lies, and beside it what the master and dying daemons say."""
+        """Where the mail log lies."""
         return os.path.dirname(self.parameters.log_file)
+
+    @property
+    def master_logs(self) -> str:
+        """Where the master writes its own log and what dying daemons say: nobody else may."""
+        return os.path.join(self.log_directory, MASTER_LOGS)
 
     def snapshot(self, generation: int, created: float) -> Snapshot:
         """The configuration as a generation; `created` is seconds since the epoch."""

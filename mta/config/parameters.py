@@ -70,8 +70,8 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             title="an absolute path",
             pattern=r"\A/",
-            description="The mail log, JSON lines; written by the log row. The master's own log "
-            "and what crashing daemons say lie beside it.",
+            description="The mail log, JSON lines; written by the log row. Beside it, the folder "
+            "master holds the master's own log and what crashing daemons say.",
         ),
     ]
     log_format: Annotated[

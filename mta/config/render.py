@@ -41,7 +41,7 @@ def render_supervisord(configuration: Configuration, generation: int) -> str:
     queue_directory = configuration.parameters.queue_directory
     return environment.get_template(TEMPLATE).render(
         queue_directory=queue_directory,
-        log_directory=configuration.log_directory,
+        master_logs=configuration.master_logs,
         generation=generation,
         socket=_socket_path(queue_directory),
         programs=[

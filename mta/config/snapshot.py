@@ -41,7 +41,10 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     user: Annotated[
         UserName,
-        Meta(description="Who the processes run as; empty: whoever runs the master (rootless)."),
+        Meta(
+            description="Who the processes run as where root runs the master; elsewhere the "
+            "master's user runs all."
+        ),
     ] = ""
     privileged: Annotated[bool, Meta(description="Whether the user may be root.")] = False
     numprocs: Annotated[

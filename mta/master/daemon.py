@@ -63,7 +63,7 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
         snapshot = load_snapshot(birth.generation)
         service = _row(snapshot, birth.service)
         parameters = snapshot.parameters_for(service)
-        users = house_users(snapshot.services)
+        users = house_users(snapshot, service)
         enter_sandbox(needs, parameters, service.client_limit, log)
     except (SnapshotError, SandboxError, KeyError) as error:
         log.error("start_failed", reason=str(error))

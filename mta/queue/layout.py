@@ -1,31 +1,54 @@
-"""The queue directory: which folders there are, who may enter them, where a queue file lies.
+"""The queue directory: which folders there are, whose they are, where a queue file lies.
 
     incoming deferred hold corrupt   queue files, each in the subfolder of its id's last character
-    private pid                      sockets of the daemons; locks and the master's own socket
+    private                          sockets of the daemons, for each other
     public                           sockets that every user of the host may connect to
+    pid                              the master's lock and own socket; qmgr's lock
     config                           the compiled configuration, which holds no secrets
 
 The last character is random, so the 52 subfolders fill evenly. "Active" is a state inside the
 queue manager, not a folder: one rename and one crash state less a message.
+
+Run by one user, all is that user's. Run by root, the queue files' folders are the mail owner's and
+the rest is root's: nothing that root writes, and no name that root follows, can the mail owner
+change. What lies within the mail owner's folders is made through descriptors, for names in there
+may change at any time; root gives away what is root's, and takes nothing from others.
 """
 
+import errno
 import fcntl
+import grp
 import os
+import pwd
 import stat
 import struct
-from contextlib import suppress
-from typing import Final, Literal, get_args
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Final, Literal, Self, get_args
 
 from mta.queue.queue_id import ALPHABET, is_queue_id
+from mta.util.house import QMGR_LOCK
+from mta.util.ownership import ANY, Ownership, described
 
-__all__ = ["STATES", "State", "create_layout", "folder_of", "path_of"]
+__all__ = [
+    "STATES",
+    "Keepers",
+    "State",
+    "create_layout",
+    "folder_of",
+    "make_folder",
+    "path_of",
+    "table",
+]
 
 State = Literal["incoming", "deferred", "hold", "corrupt"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
 _CREATED_IN: Final[State] = "incoming"
-_PRIVATE: Final = 0o700
-_PUBLIC: Final = 0o755
+_ROOT: Final = 0
+_OPEN: Final = 0o755
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # linux/fs.h and ext4: directories below one with this flag go to block groups of their own.
 _TOPDIR_FLAG: Final = 0x20000
 _FLAGS: Final = struct.Struct("i")  # although the numbers of the calls say "long"
@@ -33,13 +56,43 @@ _LONG: Final = struct.calcsize("l")
 _GET_FLAGS: Final = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1  # FS_IOC_GETFLAGS
 _SET_FLAGS: Final = 1 << 30 | _LONG << 16 | ord("f") << 8 | 2  # FS_IOC_SETFLAGS
 
-_FOLDERS: Final = {
-    "": _PUBLIC,
-    "config": _PUBLIC,
-    "pid": _PRIVATE,
-    "private": _PRIVATE,
-    "public": _PUBLIC,
-}
+
+@dataclass(frozen=True)
+class Keepers:
+    """To whom the parts of the queue directory belong: user and group ids."""
+
+    house: tuple[int, int]  # what the master and `mta render` write
+    mail: tuple[int, int]  # queue files
+    private: int | None  # the group that may connect to private/; None: the house's user alone
+
+    @classmethod
+    def alone(cls) -> Self:
+        """Everything is this process's user's; groups do not matter."""
+        own = (os.geteuid(), ANY)
+        return cls(own, own, None)
+
+    @classmethod
+    def separated(cls, mail_owner: str, private_group: str) -> Self:
+        """The master is root's, the queue is the mail owner's; KeyError if the host lacks one."""
+        owner = pwd.getpwnam(mail_owner)
+        private = grp.getgrnam(private_group).gr_gid
+        return cls((_ROOT, _ROOT), (owner.pw_uid, owner.pw_gid), private)
+
+
+def table(keepers: Keepers) -> dict[str, Ownership]:
+    """What the queue directory holds, by relative path, and whose it is; parents come first."""
+    open_to_all = Ownership(*keepers.house, _OPEN)
+    closed = Ownership(*keepers.mail, 0o700)
+    private, pid = Ownership(*keepers.house, 0o700), Ownership(*keepers.house, 0o700)
+    if keepers.private is not None:
+        private = Ownership(keepers.house[0], keepers.private, 0o710)
+        pid = Ownership(*keepers.house, 0o711)  # qmgr passes it on the way to its lock
+    entries = {"": open_to_all, "config": open_to_all, "public": open_to_all}
+    entries |= {"private": private, "pid": pid, QMGR_LOCK: Ownership(*keepers.mail, 0o600)}
+    for state in STATES:
+        entries[state] = closed
+        entries.update((f"{state}/{digit}", closed) for digit in ALPHABET)
+    return entries
 
 
 def folder_of(state: State, queue_id: str) -> str:
@@ -54,48 +107,107 @@ def path_of(state: State, queue_id: str) -> str:
     return f"{state}/{queue_id[-1]}/{queue_id}"
 
 
-def create_layout(queue_directory: str) -> list[str]:
-    """Make what is missing and set modes that differ; return the paths that were changed.
+def create_layout(queue_directory: str, keepers: Keepers | None = None) -> list[str]:
+    """Make what is missing and set right what differs; return the paths that were changed.
 
-    NotADirectoryError names a path that is something else, PermissionError one that is not ours.
+    Without `keepers` all is this process's user's. NotADirectoryError names a path that is
+    something else, PermissionError one that belongs to somebody from whom it is not taken.
     """
-    folders = dict(_FOLDERS)
-    for state in STATES:
-        folders[state] = _PRIVATE
-        folders.update((f"{state}/{digit}", _PRIVATE) for digit in ALPHABET)
-    os.makedirs(os.path.dirname(os.path.abspath(queue_directory)), exist_ok=True)
-    paths = ((os.path.join(queue_directory, name), mode) for name, mode in folders.items())
-    return [path for path, mode in paths if _ensure_folder(path, mode)]
+    changed: list[str] = []
+    make_folder(os.path.dirname(os.path.abspath(queue_directory)))
+    with ExitStack() as stack:
+        opened: dict[str, int] = {}
+        for name, wanted in table(keepers or Keepers.alone()).items():
+            path = os.path.join(queue_directory, name)
+            above, _, last = name.rpartition("/")
+            parent = opened[above] if name else None
+            made = _make(last or path, parent, name == QMGR_LOCK)
+            descriptor = _open(last or path, parent, name == QMGR_LOCK, path)
+            stack.callback(os.close, descriptor)
+            opened[name] = descriptor
+            if made and name == _CREATED_IN:
+                _spread_subfolders(descriptor)
+            if _settle(descriptor, parent, wanted, path) or made:
+                changed.append(path)
+    return changed
 
 
-def _ensure_folder(path: str, mode: int) -> bool:
-    """Whether the folder had to be made or changed."""
+def make_folder(path: str) -> None:
+    """Make a folder and those above it, as far as they are missing; root's are open to all."""
+    if os.geteuid() != _ROOT:
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        with suppress(FileExistsError):  # somebody else was faster
+            os.mkdir(path)
+            os.chmod(path, _OPEN)
+
+
+def _make(name: str, parent: int | None, is_file: bool) -> bool:
+    """Make it, closed to all others, unless there is something of that name."""
+    with suppress(FileExistsError):
+        if is_file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(name, flags, 0o600, dir_fd=parent))
+        else:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        return True
+    return False
+
+
+def _open(name: str, parent: int | None, is_file: bool, path: str) -> int:
+    """Open what is there, if it is of the right kind; no link is followed."""
+    flags = _FILE if is_file else _FOLDER
+    if parent is not None:
+        # The queue directory itself may be a link: what leads to it is root's, or the user's own.
+        flags |= os.O_NOFOLLOW
     try:
-        os.mkdir(path, mode)
-        made = True
-        if os.path.basename(path) == _CREATED_IN:
-            _spread_subfolders(path)
-    except FileExistsError:
-        made = False
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(f"{path}: expected a directory")
-    if stat.S_IMODE(found.st_mode) == mode:
-        return made
-    os.chmod(path, mode)  # the umask took bits away, or somebody changed it
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            error.filename = path
+            raise
+        raise _misfit(is_file, path) from None
+    if is_file and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _misfit(is_file, path)
+    return descriptor
+
+
+def _misfit(is_file: bool, path: str) -> OSError:
+    if is_file:
+        return OSError(errno.EINVAL, "expected a regular file", path)
+    return NotADirectoryError(f"{path}: expected a directory")
+
+
+def _settle(descriptor: int, parent: int | None, wanted: Ownership, path: str) -> bool:
+    """Give an open file or folder its owner, group and mode; whether that was needed."""
+    found = os.fstat(descriptor)
+    if wanted.holds(found):
+        return False
+    if not wanted.owned(found):
+        if not _may_take(found, parent, wanted):
+            reason = f"belongs to {described(found)}, expected {wanted}"
+            raise PermissionError(errno.EPERM, reason, path)
+        os.fchown(descriptor, wanted.owner, wanted.group)
+    os.fchmod(descriptor, wanted.mode)
     return True
 
 
-def _spread_subfolders(path: str) -> None:
+def _may_take(found: os.stat_result, parent: int | None, wanted: Ownership) -> bool:
+    """Whether root may change the owner: in a folder of another, that one chose what lies there."""
+    if os.geteuid() != _ROOT:
+        return False
+    chosen_by_root = parent is not None and os.fstat(parent).st_uid == _ROOT
+    return chosen_by_root or found.st_uid in (_ROOT, wanted.owner)
+
+
+def _spread_subfolders(descriptor: int) -> None:
     """Ask ext4 to keep the folders to come apart, and with them the inodes of their files.
 
     Without a journal it passes over inodes that were freed in the last minutes, one by one: with
     all messages in one block group a busy queue made it 430 microseconds to create a file, so 17.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # a hint, which other file systems do not know
-            (flags,) = _FLAGS.unpack_from(fcntl.ioctl(descriptor, _GET_FLAGS, bytes(_LONG)))
-            fcntl.ioctl(descriptor, _SET_FLAGS, _FLAGS.pack(flags | _TOPDIR_FLAG))
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):  # a hint, which other file systems do not know
+        (flags,) = _FLAGS.unpack_from(fcntl.ioctl(descriptor, _GET_FLAGS, bytes(_LONG)))
+        fcntl.ioctl(descriptor, _SET_FLAGS, _FLAGS.pack(flags | _TOPDIR_FLAG))

@@ -10,10 +10,21 @@ from typing import Final
 
 from mta.util.listen import InetAddress, ListenAddress, PipeAddress
 
-__all__ = ["MASTER_LOCK", "MASTER_SOCKET", "RELOAD_PROGRAM", "Stage", "stage_of"]
+__all__ = [
+    "MASTER_LOCK",
+    "MASTER_LOGS",
+    "MASTER_SOCKET",
+    "QMGR_LOCK",
+    "RELOAD_PROGRAM",
+    "Stage",
+    "stage_of",
+]
 
 MASTER_LOCK: Final = "pid/master.lock"
 MASTER_SOCKET: Final = "pid/supervisor.sock"
+QMGR_LOCK: Final = "pid/qmgr.lock"
+# Beside the mail log, whose folder others may write: what the master and dying daemons say.
+MASTER_LOGS: Final = "master"
 # A program of supervisord.conf beside the rows; it runs `mta reload` when the master has SIGHUP.
 RELOAD_PROGRAM: Final = "reload_"
 

@@ -5,9 +5,13 @@ instance.start()
 with instance.smtp() as client:
     client.greeted().mail("alice@example.org", ["bob@posthouse.test"], MESSAGE)
 instance.maildir("bob").only()
+
+Run by root, its daemons have users of their own, as on a host.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -22,13 +26,18 @@ from support.ports import free_port
 from support.processes import Process, kill, processes_in
 from support.waiting import wait_until
 
-__all__ = ["DOMAIN", "Instance", "NewInstance", "Settings"]
+__all__ = ["DOMAIN", "Instance", "NewInstance", "Settings", "separated"]
 
 DOMAIN = "posthouse.test"
 
 Settings = Mapping[str, Any]
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _TAIL = 60  # lines of each log that a failed test shows
+
+
+def separated() -> bool:
+    """Whether daemons have users of their own here: root runs the master."""
+    return os.geteuid() == 0
 
 
 class Instance:
@@ -53,8 +62,11 @@ class Instance:
         self.services: dict[str, dict[str, Any]] = {
             "smtp": {"listen": [f"inet:127.0.0.1:{self.port}"]}
         }
-        for place in (self.config, self.mail, self.log_file.parent):
+        for place in (self.config, self.mail):
             place.mkdir(parents=True)
+        self.mail.chmod(0o700)
+        if separated():
+            shutil.chown(self.mail, "vmail", "vmail")
         self.configure(parameters, services)
 
     # Configuration and commands
@@ -217,7 +229,7 @@ class Instance:
     def story(self) -> str:
         """The end of every log: what a reader of a failed test wants first."""
         parts = []
-        for path in sorted(self.log_file.parent.glob("*.log")):
+        for path in sorted(self.log_file.parent.rglob("*.log")):
             lines = path.read_text(errors="replace").splitlines()[-_TAIL:]
             parts.append("\n".join([f"---- {path.name}", *lines]))
         return "\n".join(parts)

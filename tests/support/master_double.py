@@ -62,6 +62,7 @@ class MasterDouble(socketserver.ThreadingUnixStreamServer, SimpleXMLRPCDispatche
             self.register_function(self._recorded(name, method), f"mta.{name}")
         folder = os.open(queue, os.O_PATH)
         super().__init__(f"/proc/self/fd/{folder}/pid/supervisor.sock", _Handler)
+        os.chmod(queue / "pid" / "supervisor.sock", 0o700)
         os.close(folder)
         self._lock = os.open(queue / "pid" / "master.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)

@@ -66,7 +66,7 @@ def test_a_second_supervisord_is_refused(instance: Instance) -> None:
         check=False,
     )
     assert second.returncode != 0
-    said = (instance.log_file.parent / "supervisord.log").read_text()
+    said = (instance.log_file.parent / "master" / "supervisord.log").read_text()
     assert f"pid/master.lock is locked by process {instance.supervisord.pid}" in said
     with instance.smtp() as client:
         client.greeted()

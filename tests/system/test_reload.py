@@ -94,7 +94,9 @@ def test_rows_come_and_go(new_instance: NewInstance) -> None:
     instance.start()
     port = free_port()
     instance.configure(
-        services={"second": {"daemon": "smtpd", "listen": [f"inet:127.0.0.1:{port}"]}}
+        services={
+            "second": {"daemon": "smtpd", "user": "mtanet", "listen": [f"inet:127.0.0.1:{port}"]}
+        }
     )
     instance.reload()
     with instance.smtp(port=port) as client:

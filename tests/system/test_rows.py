@@ -13,9 +13,9 @@ ALICE, BOB = "alice@example.org", "bob@posthouse.test"
 MESSAGE = b"Subject: rows\r\n\r\nText\r\n"
 
 
-def test_delivery_by_the_daemon_of_the_how_to(new_instance: NewInstance, tmp_path: Path) -> None:
+def test_delivery_by_the_daemon_of_the_how_to(new_instance: NewInstance, short_path: Path) -> None:
     """A site's own program takes a row's place: the manual's example, as it is printed."""
-    program = tmp_path / "swallow.py"
+    program = short_path / "swallow.py"
     (example,) = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
     program.write_text(example)
     command = [sys.executable, "-I", str(program)]

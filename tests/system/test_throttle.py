@@ -20,11 +20,13 @@ def _script(path: Path, what: str) -> None:
         f"#!/bin/sh\ndate +%s.%N >>{path}.starts\n[ -e {path}.repaired ] && {run}\n{what}\n"
     )
     path.chmod(0o755)
+    starts = Path(f"{path}.starts")
+    starts.touch()
+    starts.chmod(0o666)  # the row's user writes it
 
 
 def _starts(path: Path) -> list[float]:
-    starts = Path(f"{path}.starts")
-    return [float(line) for line in starts.read_text().split()] if starts.exists() else []
+    return [float(line) for line in Path(f"{path}.starts").read_text().split()]
 
 
 def _send(instance: Instance, mark: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from mta.commands.failure import Failure
 from mta.commands.main import Target
+from mta.commands.privilege import become_queue_owner
 from mta.commands.queue.verb import NotDone
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
 from mta.queue.layout import STATES
@@ -18,8 +19,12 @@ __all__ = ["failure", "find", "opened"]
 
 @contextmanager
 def opened(options: Target) -> Iterator[QueueStore]:
-    """The queue; a damaged file, or that there is no queue, ends the command."""
+    """The queue; a damaged file, or that there is no queue, ends the command.
+
+    Root is the queue's owner from then on, and nobody else.
+    """
     try:
+        become_queue_owner(options.queue_directory)
         store = QueueStore(options.queue_directory)
         try:
             yield store

@@ -11,9 +11,10 @@ import os
 import time
 from typing import Final, Self
 
-__all__ = ["LOCK_PATH", "QueueLock", "QueueLockedError"]
+from mta.util.house import QMGR_LOCK
 
-LOCK_PATH: Final = "pid/qmgr.lock"  # relative to the queue directory
+__all__ = ["QueueLock", "QueueLockedError"]
+
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAUSE: Final = 0.1  # seconds between two looks
 
@@ -22,7 +23,7 @@ class QueueLockedError(BlockingIOError):
     """Another queue manager works on this queue."""
 
     def __init__(self, holder: str) -> None:
-        super().__init__(errno.EWOULDBLOCK, f"held by process {holder or '?'}", LOCK_PATH)
+        super().__init__(errno.EWOULDBLOCK, f"held by process {holder or '?'}", QMGR_LOCK)
 
 
 class QueueLock:
@@ -37,7 +38,7 @@ class QueueLock:
 
         QueueLockedError when it does not; OSError when the file cannot be used at all.
         """
-        descriptor = os.open(LOCK_PATH, _FLAGS, 0o600)
+        descriptor = os.open(QMGR_LOCK, _FLAGS, 0o600)
         try:
             deadline = time.monotonic() + patience
             while not _try_lock(descriptor):

@@ -4,6 +4,7 @@ import os
 
 from supervisor.loggers import LevelsByName
 
+from mta.master.plugin.limits import raise_descriptor_limit
 from mta.master.plugin.listeners import BIND_PATIENCE, inherited_sockets, open_all
 from mta.master.plugin.lock import MasterLockedError, take_master_lock
 from mta.master.plugin.plugin import Master
@@ -48,6 +49,7 @@ def _install(supervisord: Supervisord, generation: str) -> Master:
     if os.path.realpath(table.queue_directory) != os.getcwd():
         raise ValueError(f"supervisord must be started in {table.queue_directory}")
     take_master_lock()
+    raise_descriptor_limit()
     inherited = inherited_sockets()
     addresses = [address for row in table.rows.values() for address in row.listen]
     listeners = open_all(addresses, inherited, BIND_PATIENCE)

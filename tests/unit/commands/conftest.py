@@ -16,8 +16,9 @@ from mta.queue.store import QueueStore
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> ConfigurationFolder:
-    return ConfigurationFolder(tmp_path)
+def folder(short_path: Path) -> ConfigurationFolder:
+    """Where `mta check` finds nothing wrong: users of daemons get through to it."""
+    return ConfigurationFolder(short_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import RunMta
 from support.configuration import SERVICES, ConfigurationFolder
+from support.instance import separated
 from support.master_double import MasterDouble, status_of
 
 from mta.config.reference import parameters_reference
@@ -53,7 +54,8 @@ def test_render_makes_all_that_the_system_lives_in(
         "changes": ["services changed: smtp"],
     }
     assert (folder.queue / "incoming").is_dir()
-    assert (folder.log.stat().st_mode & 0o777) == 0o700
+    assert (folder.log.stat().st_mode & 0o7777) == (0o1770 if separated() else 0o700)
+    assert (folder.log / "master").stat().st_mode & 0o7777 == 0o700
 
 
 def test_render_keeps_the_generation_that_is_in_force(
@@ -134,8 +136,8 @@ def test_check_tells_what_a_reload_would_do(run_mta: RunMta, folder: Configurati
     assert lines[1:] == [
         "`mta reload` would change: parameters changed: log_file",
         (
-            "needs `mta stop` and `mta start`: the master keeps writing supervisord.log in the "
-            "folder of the old log_file"
+            "needs `mta stop` and `mta start`: the master keeps writing its logs beside the old "
+            "log_file"
         ),
     ]
     assert found["changes"] == ["parameters changed: log_file"]

@@ -66,7 +66,7 @@ profile: hub
 services:
   smtp: {listen: ["inet:127.0.0.1:2526"]}
   virtual: {enabled: false}
-  submission: {daemon: smtpd, listen: ["inet:127.0.0.1:2587"]}
+  submission: {daemon: smtpd, user: mtanet, listen: ["inet:127.0.0.1:2587"]}
 """
     )
     assert write(folder).changes == (

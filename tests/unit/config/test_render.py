@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shlex
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def read_by_supervisor(
     """Render, and let Supervisor parse the file as `supervisord -c` does."""
     (folder.queue / "config").mkdir(parents=True, exist_ok=True)
     (folder.queue / "pid").mkdir(exist_ok=True)
-    folder.log.mkdir(exist_ok=True)
+    (folder.log / "master").mkdir(parents=True, exist_ok=True)
     write_generation(folder.compile(), 0.0)
     monkeypatch.chdir(folder.queue)
     options = ServerOptions()
@@ -39,7 +40,7 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
     assert options.nodaemon is True
     assert options.configroot.supervisord.user is None
     assert options.pidfile == str(folder.queue / "pid" / "supervisord.pid")
-    assert options.logfile == str(folder.log / "supervisord.log")
+    assert options.logfile == str(folder.log / "master" / "supervisord.log")
     (server,) = options.server_configs
     assert server["file"] == str(folder.queue / "pid" / "supervisor.sock")
     assert server["chmod"] == 0o700
@@ -57,10 +58,11 @@ def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.Monk
     slot = slots[0]
     assert slot.command == f"{sys.executable} -I -m mta.daemons.smtpd"
     assert slot.directory == str(folder.queue)
-    assert (slot.umask, slot.uid, slot.environment) == (0o077, None, {})
+    assert (slot.umask, slot.environment) == (0o077, {})
+    assert slot.uid == (pwd.getpwnam("mtanet").pw_uid if os.geteuid() == 0 else None)
     assert (slot.startsecs, slot.startretries, slot.exitcodes) == (0, 0, [0])
     assert slot.stdout_logfile is None
-    assert slot.stderr_logfile == str(folder.log / "crash-smtp.log")
+    assert slot.stderr_logfile == str(folder.log / "master" / "crash-smtp.log")
 
 
 def test_the_master_starts_resident_rows_and_the_plugin_the_others(
@@ -104,12 +106,12 @@ def test_names_of_folders_mean_themselves(
     place.mkdir()
     folder = ConfigurationFolder(place)
     options = read_by_supervisor(folder, monkeypatch)
-    assert options.logfile == str(folder.log / "supervisord.log")
+    assert options.logfile == str(folder.log / "master" / "supervisord.log")
     assert options.directory == str(folder.queue)
     found = programs(options)
     slot = found["smtp"].process_configs[0]
     assert slot.directory == str(folder.queue)
-    assert slot.stderr_logfile == str(folder.log / "crash-smtp.log")
+    assert slot.stderr_logfile == str(folder.log / "master" / "crash-smtp.log")
     assert str(folder.directory) in shlex.split(found["reload_"].process_configs[0].command)
 
 
@@ -149,7 +151,9 @@ def test_users_are_changed_by_root_alone(
     folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.services(SERVICES.replace("}", ", user: nobody}"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # whether the users exist is another question
+    configuration = folder.compile()
     for uid, line in ((0, True), (1000, False)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
-        text = mta.config.render.render_supervisord(folder.compile(), 1)
+        text = mta.config.render.render_supervisord(configuration, 1)
         assert ("user=nobody\n" in text) == line

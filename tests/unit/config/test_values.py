@@ -389,11 +389,70 @@ def test_root_needs_users_that_exist(
 ) -> None:
     folder.services(row("user: nobody-here"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert folder.problems() == [
-        "services.yml:3:16: services.smtp.user: this host has no user nobody-here"
+    assert (
+        "services.yml:3:16: services.smtp.user: this host has no user nobody-here: roll out the "
+        "role users, or adduser --system --group --no-create-home nobody-here"
+    ) in folder.problems()
+    folder.main("mail_owner: no-owner\nprivate_group: no-group\n")
+    assert [problem for problem in folder.problems() if problem.startswith("main.yml")] == [
+        (
+            "main.yml:5:13: main.mail_owner: this host has no user no-owner: roll out the role "
+            "users, or adduser --system --group --no-create-home no-owner"
+        ),
+        (
+            "main.yml:6:16: main.private_group: this host has no group no-group: roll out the role "
+            "users, or addgroup --system no-group"
+        ),
     ]
     monkeypatch.setattr(os, "geteuid", lambda: 1000)  # rootless: it is not used
+    folder.main("")
     folder.compile()
+
+
+@pytest.mark.requires("root")
+def test_who_takes_mail_in_must_reach_the_other_daemons(folder: ConfigurationFolder) -> None:
+    folder.services(row("user: nobody"))
+    assert folder.problems() == [
+        (
+            "main.yml:1:1: main.private_group: nobody is not a member, and could not connect to "
+            "other daemons: adduser nobody mtaprivate"
+        )
+    ]
+
+
+def test_root_needs_a_user_for_each_row(
+    folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.services(row('user: ""'))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    folder.compile()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert (
+        "services.yml:3:16: services.smtp.user: required where root runs the master: only a "
+        "privileged row may run as root"
+    ) in folder.problems()
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "problem"),
+    [
+        (
+            "cleanup",
+            "mtanet",
+            "cleanup must run as mail_owner, mta: queue files belong to that user",
+        ),
+        ("qmgr", "vmail", "qmgr must run as mail_owner, mta: queue files belong to that user"),
+        ("log", "vmail", "log must run as mail_owner, mta: the folder of the mail log is open to "),
+        ("smtp", "mta", "what talks to the network must not run as mail_owner, mta"),
+    ],
+)
+def test_rows_that_run_as_the_wrong_user(
+    folder: ConfigurationFolder, name: str, user: str, problem: str
+) -> None:
+    folder.services(f"profile: hub\nservices:\n  {name}: {{user: {user}}}\n")
+    text = f"services.yml:3:{len(name) + 12}: services.{name}.user: {problem}"
+    (found,) = folder.problems()
+    assert found.startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -427,6 +486,7 @@ services:
   smtp:
   submission:
     daemon: smtpd
+    user: mtanet
     listen: ["inet:127.0.0.1:2587"]
     settings: {mynetworks: [10.0.0.0/8]}
 """

@@ -1,0 +1,222 @@
+"""What a daemon that was taken over can still do: tried with its user and groups.
+
+The sandbox would refuse most of this too; here only owners, modes and the kernel's word on who
+connects stand between the users.
+"""
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.folders import reachable_folder
+from support.instance import Instance
+from support.users import STRANGER, attempt_as, identity
+
+pytestmark = pytest.mark.requires("root")
+
+USERS = {
+    "log": "mta",
+    "qmgr": "mta",
+    "cleanup": "mta",
+    "rewrite": "mta",
+    "smtp": "mtanet",
+    "virtual": "vmail",
+}
+STATES = ("incoming", "deferred", "hold", "corrupt")
+MESSAGE = b"Subject: secret\r\n\r\nText\r\n"
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Instance]:
+    """A running system that has delivered one message, and has another one in the queue."""
+    with reachable_folder() as folder:
+        instance = Instance(folder / "house", {"minimal_backoff_time": "1h"})
+        try:
+            instance.start()
+            with instance.smtp() as client:
+                client.greeted().mail("a@example.org", ["bob@posthouse.test"], MESSAGE)
+            instance.maildir("bob").only()
+            (instance.mail / "posthouse.test" / "eve").write_text("a file in a folder's place")
+            with instance.smtp() as client:
+                client.greeted().mail("a@example.org", ["eve@posthouse.test"], MESSAGE)
+            instance.wait_log("deferred")
+            yield instance
+        finally:
+            instance.close()
+
+
+def _status(pid: int, name: str) -> set[int]:
+    """The numbers of one line of /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return set(map(int, line.split()[1:]))
+
+
+def test_each_row_runs_as_its_user_and_only_the_master_as_root(house: Instance) -> None:
+    """All four uids and gids: nothing that could be taken back."""
+    processes = house.processes()
+    assert {process.service for process in processes} == {"", *USERS}
+    for process in processes:
+        if process.service:
+            uid, gid, groups = identity(USERS[process.service])
+            assert _status(process.pid, "Uid") == {uid}
+            assert _status(process.pid, "Gid") == {gid}
+            assert _status(process.pid, "Groups") == {gid, *groups}
+        else:
+            assert process.pid == house.supervisord.pid
+            assert _status(process.pid, "Uid") == {0}
+
+
+def test_keys_are_for_the_network_alone() -> None:
+    assert grp.getgrnam("mtatls").gr_mem == ["mtanet"]
+    gid = grp.getgrnam("mtatls").gr_gid
+    assert gid not in {entry.pw_gid for entry in pwd.getpwall()}
+
+
+@pytest.mark.parametrize("user", ["mtanet", "vmail", "nobody", STRANGER])
+@pytest.mark.parametrize("state", STATES)
+def test_nobody_but_its_owner_enters_the_queue(house: Instance, user: str, state: str) -> None:
+    """Not by the way, not through /proc of a daemon that may, not by a known name."""
+    assert attempt_as("mta", f"len(os.listdir('{state}'))", house.queue) == "52"
+    assert attempt_as(user, f"os.listdir('{state}')", house.queue) == "EACCES"
+    (pid,) = house.pids("qmgr")
+    for way in ("cwd", "root", "fd", "map_files"):
+        through = f"os.listdir('/proc/{pid}/{way}/{state}')"
+        assert attempt_as(user, through, house.queue) in {"EACCES", "EPERM"}
+    (stored,) = house.messages("deferred")
+    assert attempt_as(user, f"os.open('{stored}', os.O_RDONLY)", house.queue) == "EACCES"
+
+
+@pytest.mark.parametrize("user", ["vmail", "nobody", STRANGER])
+@pytest.mark.parametrize("service", ["cleanup", "rewrite", "virtual"])
+def test_private_sockets_are_for_the_house(house: Instance, user: str, service: str) -> None:
+    """Who could connect to cleanup could forge mail behind smtpd's back."""
+    assert attempt_as(user, f"connect('private/{service}')", house.queue) == "EACCES"
+
+
+@pytest.mark.parametrize("service", ["cleanup", "rewrite"])
+def test_the_network_reaches_what_it_needs(house: Instance, service: str) -> None:
+    assert "connect" not in attempt_as("mtanet", f"connect('private/{service}')", house.queue)
+    assert attempt_as("mtanet", f"connect('private/{service}') and 'in'", house.queue) == "in"
+
+
+def test_a_delivery_agent_hears_the_queue_manager_alone(house: Instance) -> None:
+    """A taken-over smtpd may pass private/, yet cannot have mail delivered past the queue."""
+    heard = attempt_as("mtanet", "connect('private/virtual').recv(1)", house.queue)
+    assert heard == "b''"
+    house.wait_log("stranger", service="virtual", uid=identity("mtanet")[0])
+
+
+@pytest.mark.parametrize("user", ["nobody", STRANGER])
+def test_the_open_socket_asks_who_comes(house: Instance, user: str) -> None:
+    assert attempt_as(user, "connect('public/qmgr').recv(1)", house.queue) == "b''"
+    house.wait_log("stranger", service="qmgr", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize("user", ["mtanet", "nobody", STRANGER])
+def test_mail_and_logs_are_closed(house: Instance, user: str) -> None:
+    mailbox = house.maildir("bob").only().path
+    for path in (house.log_file, mailbox, house.log_file.parent / "master" / "supervisord.log"):
+        assert attempt_as(user, f"os.open('{path}', os.O_RDONLY)", Path("/")) == "EACCES"
+    for folder in (house.log_file.parent, house.mail):
+        assert attempt_as(user, f"os.listdir('{folder}')", Path("/")) == "EACCES"
+
+
+def test_the_mailboxes_user_has_mailboxes_alone(house: Instance) -> None:
+    """It needs no log file, no queue, and no master: all that it needs it was given."""
+    assert "posthouse.test" in attempt_as("vmail", f"os.listdir('{house.mail}')", Path("/"))
+    assert attempt_as("vmail", f"os.open('{house.log_file}', os.O_RDONLY)", Path("/")) == "EACCES"
+    assert attempt_as("mta", f"os.listdir('{house.mail}')", Path("/")) == "EACCES"
+
+
+@pytest.mark.parametrize("user", ["mta", "mtanet", "vmail", "nobody"])
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "os.open('config/x', os.O_CREAT | os.O_WRONLY)",
+        "os.open('config/1.json', os.O_WRONLY)",
+        "os.open('config/supervisord.conf', os.O_WRONLY)",
+        "os.open('pid/x', os.O_CREAT | os.O_WRONLY)",
+        "os.open('pid/master.lock', os.O_RDWR)",
+        "os.open('pid/supervisord.pid', os.O_WRONLY)",
+        "os.rename('pid/qmgr.lock', 'incoming/qmgr.lock')",
+        "os.unlink('pid/qmgr.lock')",
+        "os.symlink('/etc/passwd', 'private/x')",
+        "os.unlink('private/cleanup')",
+        "os.symlink('/etc/passwd', 'public/x')",
+        "os.rename('incoming', 'elsewhere')",
+        "os.mkdir('x')",
+        "socket.socket(socket.AF_UNIX).connect('pid/supervisor.sock')",
+    ],
+)
+def test_nobody_turns_what_root_writes_elsewhere(house: Instance, user: str, attempt: str) -> None:
+    assert attempt_as(user, attempt, house.queue) == "EACCES"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    ["os.rename('master', 'other')", "os.rmdir('master')", "os.listdir('master')"],
+)
+def test_the_logs_user_cannot_move_the_masters_logs(house: Instance, attempt: str) -> None:
+    """Root follows that path at every start and rotation."""
+    assert attempt_as("mta", attempt, house.log_file.parent) in {"EPERM", "EACCES"}
+    assert attempt_as("mta", "pathlib.Path('own').touch()", house.log_file.parent) == "None"
+
+
+def test_the_host_is_found_healthy(house: Instance) -> None:
+    assert house.mta("check").stderr == ""
+    assert house.status()["isolation"] == {"mode": "users", "missing": []}
+
+
+def test_commands_of_root(house: Instance) -> None:
+    """Queue files and logs are the daemons' words: root reads them as the queue's owner."""
+    queue_id = house.messages("deferred")[0].name
+    assert queue_id in house.mta("queue", "list").stdout
+    assert "Subject: secret" in house.mta("queue", "cat", queue_id).stdout
+    assert "to be tried now" in house.mta("queue", "flush").stdout
+    assert "delivered to maildir" in house.mta("probe").stdout
+    house.reload()
+
+
+@pytest.mark.parametrize("folder", ["incoming/b", "deferred/Z"])
+def test_a_link_that_the_queues_owner_plants_is_not_followed(house: Instance, folder: str) -> None:
+    """Root names the place, and gives nothing away."""
+    victim = house.directory / "victim"
+    victim.mkdir(mode=0o711, exist_ok=True)
+    attempt_as("mta", f"os.rename('{folder}', '{folder}.away')", house.queue)
+    attempt_as("mta", f"os.symlink('{victim}', '{folder}')", house.queue)
+    try:
+        refused = house.mta("render", succeeds=False)
+        assert f"{house.queue}/{folder}: expected a directory" in refused.stderr
+        checked = house.mta("check", succeeds=False)
+        assert f"{house.queue}/{folder}: expected a directory: move it away" in checked.stderr
+    finally:
+        (house.queue / folder).unlink()
+        (house.queue / f"{folder}.away").rename(house.queue / folder)
+    found = victim.stat()
+    assert (found.st_uid, found.st_mode & 0o7777) == (0, 0o711)
+
+
+def test_a_folder_of_somebody_else_is_not_given_away(house: Instance) -> None:
+    """What lies in the queue owner's folders, the queue owner may have put there."""
+    inner = house.queue / "hold" / "b"
+    os.chown(inner, identity("nobody")[0], -1)
+    try:
+        assert str(inner) in house.mta("render", succeeds=False).stderr
+        assert inner.stat().st_uid == identity("nobody")[0]
+        assert f"{inner}: expected owner mta" in house.mta("check", succeeds=False).stderr
+    finally:
+        os.chown(inner, identity("mta")[0], -1)
+
+
+def test_no_start_where_others_could_change_what_root_runs() -> None:
+    with reachable_folder() as folder:
+        instance = Instance(folder / "house")
+        instance.config.chmod(0o777)
+        refused = instance.mta("start", succeeds=False)
+        assert refused.returncode == os.EX_CONFIG
+        assert f"{instance.config}: everybody could change it" in refused.stderr
+        assert instance.processes() == []
