@@ -54,10 +54,16 @@ class Needs:
     Paths are absolute or relative to the queue directory, and name what exists at start. A path
     may begin with the name of a parameter: "$virtual_mailbox_base"; ".." is resolved by the text
     alone, so that "$log_file/.." is the folder that the log file lies in.
+
+    `replaced` are files that others put new ones in place of while the daemon runs, such as
+    certificates. The kernel grants a file and not its name, so their folders are granted: the one
+    that the name lies in and, if that is a link, the one that it leads to. A parameter that is
+    empty, and a folder that does not exist, are passed over.
     """
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()  # to create, rename and remove too
+    replaced: tuple[str, ...] = ()  # for reading
     tcp_connect: tuple[int, ...] = ()
 
 
@@ -74,7 +80,11 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         return
     try:
         restrict(
-            read=[*_common(), *(expand(path, parameters) for path in needs.read)],
+            read=[
+                *_common(),
+                *(expand(path, parameters) for path in needs.read),
+                *_folders(needs.replaced, parameters),
+            ],
             write=[expand(path, parameters) for path in needs.write],
             tcp_connect=needs.tcp_connect,
         )
@@ -91,6 +101,17 @@ def expand(path: str, parameters: Parameters) -> str:
     if not isinstance(value, str) or not value:
         raise SandboxError(f"NEEDS {path}: the parameter {name} holds no path")
     return os.path.normpath(os.path.join(value, rest))
+
+
+def _folders(paths: tuple[str, ...], parameters: Parameters) -> Iterator[str]:
+    """Where files lie that get replaced, as far as the folders are there."""
+    for path in paths:
+        if path.startswith("$") and getattr(parameters, path[1:], None) == "":
+            continue
+        name = expand(path, parameters)
+        for folder in {os.path.dirname(name), os.path.dirname(os.path.realpath(name))}:
+            if os.path.isdir(folder):
+                yield folder
 
 
 def _common() -> Iterator[str]:
