@@ -95,7 +95,7 @@ class SmtpSession(asyncio.Protocol):
         self._must_read = False  # the client does not take our replies
         self._reading_paused = False
         self._client_ended = False  # it has sent its last octet, and may still read
-        self._committing = False
+        self._sees_it_through = False  # the task in hand ends by itself, connection or not
         self._expiring = False
         self._aborted = False
 
@@ -182,7 +182,7 @@ class SmtpSession(asyncio.Protocol):
             self._finish()
             return
         self._task.add_done_callback(lambda _: self._finish())
-        if not self._committing:
+        if not self._sees_it_through:
             self._task.cancel()
 
     # The session
@@ -304,11 +304,11 @@ class SmtpSession(asyncio.Protocol):
         return status
 
     async def _commit(self, transaction: MailTransaction) -> Status:
-        self._committing = True
+        self._sees_it_through = True
         try:
             queue_id = await transaction.commit()
         finally:
-            self._committing = False
+            self._sees_it_through = False
         self._transaction = None
         self._journal.accepted(queue_id, transaction)
         return replies.queued(queue_id)
@@ -368,11 +368,13 @@ class SmtpSession(asyncio.Protocol):
         assert plain is not None
         assert context is not None
         secure: asyncio.Transport | None = None
+        self._sees_it_through = True  # it will hear why the connection was lost
         try:
             secure = await shake_hands(self._loop, plain, self, context, self._terms.timeout)
         except OSError as error:
             self._journal.tls_failed(str(error) or type(error).__name__)
         finally:
+            self._sees_it_through = False
             if secure is None:
                 plain.abort()
                 self.connection_lost(None)  # uvloop does not tell of every failure
