@@ -65,6 +65,12 @@ def test_a_message_in_postfixs_words(classic: Instance) -> None:
     ]
 
 
+def test_trace_finds_the_lines_of_a_message(classic: Instance) -> None:
+    queue_id = converse(classic)
+    told = classic.mta("trace", queue_id).stdout.splitlines()
+    assert told == [line for line in lines_of(classic) if queue_id in line]
+
+
 @pytest.mark.requires("pflogsumm")
 def test_pflogsumm_counts_right(classic: Instance) -> None:
     converse(classic)

@@ -17,6 +17,7 @@ from mta.config.parameters import Parameters
 from mta.config.snapshot import Snapshot
 from mta.daemons.log.lines import Form, Record
 from mta.util.log import Value
+from mta.util.text import visible
 
 __all__ = ["ClassicForm", "classic_form"]
 
@@ -210,12 +211,7 @@ _MADE: Final[Mapping[str, Callable[[Record], str]]] = {
 
 
 def _printable(value: Value) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+    return visible(value if isinstance(value, str) else json.dumps(value))
 
 
 def _quoted(value: Value) -> str:
