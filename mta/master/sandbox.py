@@ -62,8 +62,8 @@ class Needs:
     """
 
     read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()  # to create, rename and remove too
     replaced: tuple[str, ...] = ()  # for reading
+    write: tuple[str, ...] = ()  # to create, rename and remove too
     tcp_connect: tuple[int, ...] = ()
 
 
@@ -80,11 +80,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         return
     try:
         restrict(
-            read=[
-                *_common(),
-                *(expand(path, parameters) for path in needs.read),
-                *_folders(needs.replaced, parameters),
-            ],
+            read=[*_common(), *_readable(needs, parameters)],
             write=[expand(path, parameters) for path in needs.write],
             tcp_connect=needs.tcp_connect,
         )
@@ -103,17 +99,6 @@ def expand(path: str, parameters: Parameters) -> str:
     return os.path.normpath(os.path.join(value, rest))
 
 
-def _folders(paths: tuple[str, ...], parameters: Parameters) -> Iterator[str]:
-    """Where files lie that get replaced, as far as the folders are there."""
-    for path in paths:
-        if path.startswith("$") and getattr(parameters, path[1:], None) == "":
-            continue
-        name = expand(path, parameters)
-        for folder in {os.path.dirname(name), os.path.dirname(os.path.realpath(name))}:
-            if os.path.isdir(folder):
-                yield folder
-
-
 def _common() -> Iterator[str]:
     """What every daemon may read, as far as it is there."""
     # Libraries and our package alone, not the folders around them: the queue may lie in those.
@@ -124,6 +109,19 @@ def _common() -> Iterator[str]:
     for path in (*sorted(libraries), package, SNAPSHOT_DIRECTORY, *_SYSTEM):
         if os.path.exists(path):
             yield path
+
+
+def _readable(needs: Needs, parameters: Parameters) -> Iterator[str]:
+    """What the daemon itself wants to read."""
+    for path in needs.read:
+        yield expand(path, parameters)
+    for path in needs.replaced:
+        if path.startswith("$") and getattr(parameters, path[1:], None) == "":
+            continue
+        name = expand(path, parameters)
+        for folder in {os.path.dirname(name), os.path.dirname(os.path.realpath(name))}:
+            if os.path.isdir(folder):
+                yield folder
 
 
 def _limit_resources(client_limit: int, log: Log) -> None:

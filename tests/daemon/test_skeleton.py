@@ -631,7 +631,8 @@ def test_a_process_that_is_not_told_what_it_is_explains_itself(
 
 
 @pytest.mark.parametrize(
-    "daemon", ["cleanup.__main__", "log", "qmgr.__main__", "rewrite", "smtpd.__main__", "virtual"]
+    "daemon",
+    ["cleanup.__main__", "log.__main__", "qmgr.__main__", "rewrite", "smtpd.__main__", "virtual"],
 )
 def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
     """What a daemon imports is its cold start, a budget of every message that wakes a row."""

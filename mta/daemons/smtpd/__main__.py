@@ -10,6 +10,7 @@ DESCRIPTION
 
     session.py     one client: octets, events, time, back-pressure
     envelope.py    one transaction: MAIL, RCPT, DATA, the verdict
+    terms.py       what holds for every session of the row
     tls.py         STARTTLS: the handshake, the certificate
     policy.py      who may send what where
     replies.py     what a client is told

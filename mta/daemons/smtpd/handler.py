@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from mta.daemons.smtpd.envelope import Services
 from mta.daemons.smtpd.policy import Networks
-from mta.daemons.smtpd.session import SmtpSession, Terms
+from mta.daemons.smtpd.session import SmtpSession
+from mta.daemons.smtpd.terms import Terms
 from mta.daemons.smtpd.tls import Certificate
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.rewrite import RewriteClient

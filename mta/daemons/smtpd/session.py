@@ -13,14 +13,13 @@ import socket
 from collections.abc import Callable
 from typing import Final, cast
 
-from msgspec import Struct
-
 from mta.daemons.smtpd import replies
 from mta.daemons.smtpd.envelope import MailTransaction, Services
 from mta.daemons.smtpd.journal import Journal
 from mta.daemons.smtpd.patience import Patience
 from mta.daemons.smtpd.policy import Client
-from mta.daemons.smtpd.tls import Certificate, describe, shake_hands
+from mta.daemons.smtpd.terms import Terms
+from mta.daemons.smtpd.tls import describe, shake_hands
 from mta.proto.envelope import Origin
 from mta.proto.smtp.events import (
     Closed,
@@ -40,28 +39,15 @@ from mta.proto.smtp.replies import (
     READY_FOR_TLS,
     START_CONTENT,
 )
-from mta.proto.smtp.server import Limits, ServerEngine, TlsLevel
+from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import MailError, Status
 from mta.util.log import Log
 
-__all__ = ["SmtpSession", "Terms"]
+__all__ = ["SmtpSession"]
 
 READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
 
 Question = Rcpt | Data | Content  # what another daemon must answer
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """What holds for every session of the row."""
-
-    service: str
-    hostname: str
-    banner: str
-    timeout: float  # seconds
-    min_data_rate: int  # octets a second
-    limits: Limits
-    tls: TlsLevel
-    certificate: Certificate  # of no interest at the level NONE
 
 
 class SmtpSession(asyncio.Protocol):
