@@ -26,7 +26,7 @@ __all__ = ["Target", "mta"]
 _DEFAULT_DIRECTORY: Final = "/etc/posthouse"
 _COMMANDS: Final = (
     *("check", "probe", "queue", "reference", "reload", "render"),
-    *("restart", "start", "status", "stop"),
+    *("restart", "start", "status", "stop", "trace"),
 )
 _NO_PERMISSION: Final = (errno.EACCES, errno.EPERM)
 
@@ -45,6 +45,13 @@ class Target:
         from mta.config.compile import find_queue_directory  # noqa: PLC0415 - yaml takes its time
 
         return find_queue_directory(self.directory)
+
+    @property
+    def log_file(self) -> str:
+        """The log file that main.yml names; ConfigError if it names none."""
+        from mta.config.compile import find_log_file  # noqa: PLC0415 - as above
+
+        return find_log_file(self.directory)
 
 
 class Programs(click.Group):

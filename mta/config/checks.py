@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from mta.config.certificates import TLS_PARAMETERS, certificate_problem
 from mta.config.conf import UNWRITABLE, is_writable
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
@@ -59,6 +60,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_transports(whole)
     _check_nexthops(whole)
     _check_mailboxes(whole)
+    _check_certificates(whole)
     _check_addresses(whole)
     check_users(parameters, main, table, problems)
     for row in table.rows.values():
@@ -193,6 +195,18 @@ def _check_mailboxes(whole: _Whole) -> None:
         text = "required, for virtual_mailbox_domains has domains"
         path = "main.virtual_mailbox_base"
         whole.problems.add(whole.place_of("virtual_mailbox_base"), path, text)
+
+
+def _check_certificates(whole: _Whole) -> None:
+    for parameters, path, row in whole.views():
+        problem = certificate_problem(parameters)
+        if problem is None:
+            continue
+        names = (problem.parameter, *TLS_PARAMETERS)
+        # What a row inherits whole was said of main.yml already.
+        own = [name for name in names if row is None or name in row.service.settings]
+        if own:
+            _complain(whole, row, f"{path}.{own[0]}", problem.text)
 
 
 def _check_addresses(whole: _Whole) -> None:

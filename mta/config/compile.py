@@ -13,7 +13,13 @@ from mta.config.table import SERVICES, read_table
 from mta.config.validate import check_fields, mapping
 from mta.util.house import MASTER_LOGS
 
-__all__ = ["MAIN", "Configuration", "compile_configuration", "find_queue_directory"]
+__all__ = [
+    "MAIN",
+    "Configuration",
+    "compile_configuration",
+    "find_log_file",
+    "find_queue_directory",
+]
 
 MAIN: Final = "main.yml"
 _REQUIRED: Final = ("queue_directory", "log_file")
@@ -80,13 +86,22 @@ def compile_configuration(directory: str) -> Configuration:
 
 def find_queue_directory(directory: str) -> str:
     """The queue directory alone, so that commands work while the rest is being edited."""
+    return _find(directory, "queue_directory")
+
+
+def find_log_file(directory: str) -> str:
+    """The log file alone, likewise."""
+    return _find(directory, "log_file")
+
+
+def _find(directory: str, name: str) -> str:
     problems = Problems()
     main = load(os.path.join(os.path.abspath(directory), MAIN), problems)
     values: dict[str, Any] = {}
     if main is not None:
-        values = _parameters(main, problems, only="queue_directory")
+        values = _parameters(main, problems, only=name)
     problems.raise_if_any()
-    return str(values["queue_directory"])
+    return str(values[name])
 
 
 def _parameters(main: Node, problems: Problems, only: str = "") -> dict[str, Any]:

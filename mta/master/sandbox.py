@@ -55,9 +55,15 @@ class Needs:
     Paths are absolute or relative to the queue directory, and name what exists at start. A path
     may begin with the name of a parameter: "$virtual_mailbox_base"; ".." is resolved by the text
     alone, so that "$log_file/.." is the folder that the log file lies in.
+
+    `replaced` are files that others put new ones in place of while the daemon runs, such as
+    certificates. The kernel grants a file and not its name, so their folders are granted: the one
+    that the name lies in and, if that is a link, the one that it leads to. A parameter that is
+    empty, and a folder that does not exist, are passed over.
     """
 
     read: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()  # for reading
     write: tuple[str, ...] = ()  # to create, rename and remove too
     tcp_connect: tuple[int, ...] = ()
     tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
@@ -77,7 +83,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         return
     try:
         restrict(
-            read=[*_common(), *(expand(path, parameters) for path in needs.read)],
+            read=[*_common(), *_readable(needs, parameters)],
             write=[expand(path, parameters) for path in needs.write],
             tcp_connect=_tcp_ports(needs, parameters),
         )
@@ -118,6 +124,19 @@ def _common() -> Iterator[str]:
     for path in (*sorted(libraries), package, SNAPSHOT_DIRECTORY, *_SYSTEM):
         if os.path.exists(path):
             yield path
+
+
+def _readable(needs: Needs, parameters: Parameters) -> Iterator[str]:
+    """What the daemon itself wants to read."""
+    for path in needs.read:
+        yield expand(path, parameters)
+    for path in needs.replaced:
+        if path.startswith("$") and getattr(parameters, path[1:], None) == "":
+            continue
+        name = expand(path, parameters)
+        for folder in {os.path.dirname(name), os.path.dirname(os.path.realpath(name))}:
+            if os.path.isdir(folder):
+                yield folder
 
 
 def _limit_resources(client_limit: int, log: Log) -> None:

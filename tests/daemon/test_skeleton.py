@@ -635,7 +635,7 @@ def test_a_process_that_is_not_told_what_it_is_explains_itself(
     [
         "cleanup.__main__",
         "lmtp",
-        "log",
+        "log.__main__",
         "qmgr.__main__",
         "rewrite",
         "smtp",

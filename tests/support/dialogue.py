@@ -7,11 +7,20 @@ with instance.smtp() as client:
 """
 
 import socket
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Dialogue", "Reply", "dot_stuffed"]
+__all__ = ["Dialogue", "Reply", "dot_stuffed", "trusting_context"]
+
+
+def trusting_context() -> ssl.SSLContext:
+    """A TLS client's context that takes any certificate, as mail servers do among themselves."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,15 @@ class Dialogue:
         self.expect(220)
         self.say(hello, 250)
         return self
+
+    def starttls(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+        """Go over to TLS; nobody has introduced himself then."""
+        self.say("STARTTLS", 220)
+        self._reader.close()
+        secure = (context or trusting_context()).wrap_socket(self.socket)
+        self.socket = secure
+        self._reader = secure.makefile("rb")
+        return secure
 
     def content(self, message: bytes, code: int = 250) -> Reply:
         """Say DATA and send a message, dots stuffed, up to the server's verdict."""

@@ -16,9 +16,15 @@ from mta.proto.smtp.events import (
     Rcpt,
     Reset,
     Signal,
+    StartTls,
 )
-from mta.proto.smtp.replies import ACCEPTED_RECIPIENT, ACCEPTED_SENDER, START_CONTENT
-from mta.proto.smtp.server import Limits, ServerEngine
+from mta.proto.smtp.replies import (
+    ACCEPTED_RECIPIENT,
+    ACCEPTED_SENDER,
+    READY_FOR_TLS,
+    START_CONTENT,
+)
+from mta.proto.smtp.server import Limits, ServerEngine, TlsLevel
 from mta.proto.status import Status
 
 __all__ = ["LIMITS", "Session", "converse", "replies_of"]
@@ -26,6 +32,7 @@ __all__ = ["LIMITS", "Session", "converse", "replies_of"]
 LIMITS = Limits(command_line=512, content_line=1000, message_size=20_000, recipients=3, errors=5)
 NOT_HERE = Status(554, "5.7.1", "Relay access denied")
 LATER = Status(451, "4.3.0", "Try again later")
+NO_TLS = Status(454, "4.7.0", "TLS not available due to temporary problem")
 
 
 @dataclass
@@ -65,10 +72,28 @@ def replies_of(output: bytes) -> list[str]:
     return replies
 
 
-def converse(pieces: Iterable[bytes], limits: Limits = LIMITS) -> Session:
-    """Feed the pieces one after the other, process each to the end, and keep the record."""
-    engine = ServerEngine("mx.test", limits)
+def converse(
+    pieces: Iterable[bytes],
+    limits: Limits = LIMITS,
+    tls: TlsLevel = TlsLevel.NONE,
+    over_tls: Iterable[bytes] | None = None,
+) -> Session:
+    """Feed the pieces one after the other, process each to the end, and keep the record.
+
+    Those `over_tls` follow when a handshake was begun; without them STARTTLS is refused for now.
+    """
+    engine = ServerEngine("mx.test", limits, tls)
     session = Session()
+    _feed(engine, session, pieces, NO_TLS if over_tls is None else READY_FOR_TLS)
+    if over_tls is not None and StartTls() in session.events:
+        engine.secured()
+        _feed(engine, session, over_tls, READY_FOR_TLS)
+    return session
+
+
+def _feed(
+    engine: ServerEngine, session: Session, pieces: Iterable[bytes], starttls: Status
+) -> None:
     content = b""
     for piece in pieces:
         engine.receive(piece)
@@ -82,14 +107,16 @@ def converse(pieces: Iterable[bytes], limits: Limits = LIMITS) -> Session:
                 if isinstance(event, Reset):
                     content = b""
                 session.events.append(event)
-            if (status := _answer(event, _verdict(session.messages))) is not None:
+            if isinstance(event, StartTls):
+                engine.reply(starttls)
+            elif (status := _answer(event, _verdict(session.messages))) is not None:
                 engine.reply(status)
-        assert event is Signal.NEED_DATA or isinstance(session.events[-1], Closed)
+        last = session.events[-1] if session.events else None
+        assert event is Signal.NEED_DATA or isinstance(last, Closed | StartTls)
         data = engine.data_to_send()
         session.writes += bool(data)
         session.output += data
         session.peak = max(session.peak, engine.buffered)
-    return session
 
 
 def _answer(event: Event, verdict: Status) -> Status | None:

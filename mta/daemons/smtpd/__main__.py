@@ -10,24 +10,36 @@ DESCRIPTION
 
     session.py     one client: octets, events, time, back-pressure
     envelope.py    one transaction: MAIL, RCPT, DATA, the verdict
+    terms.py       what holds for every session of the row
+    tls.py         STARTTLS: the handshake, the certificate
     policy.py      who may send what where
     replies.py     what a client is told
 
 SECURITY
-    Talks to the network, so it trusts nothing and may touch nothing: it needs no file and opens no
-    network connection. It relays for clients in mynetworks only.
+    Talks to the network, so it trusts nothing and may touch nothing: the only files it may read are
+    the certificate and its key, in whatever folders they lie, and it opens no network connection.
+    It relays for clients in mynetworks only. What a client sends behind STARTTLS in plain text is
+    discarded. The key should be 0640 root:mtatls, for smtpd is no root.
 
 STANDARDS
     RFC 5321 (SMTP), 1870 (SIZE), 2034 (ENHANCEDSTATUSCODES), 2920 (PIPELINING), 3463 (enhanced
-    status codes), 6152 (8BITMIME). Deviations: mta.proto.smtp.grammar.
+    status codes), 3207 (STARTTLS), 3848 (ESMTPS), 6152 (8BITMIME), 8996 (no TLS before 1.2).
+    Deviations: mta.proto.smtp.grammar.
 
 DIAGNOSTICS
-    Logs connect, disconnect, reject and accepted, with the client as [address]:port.
+    Logs connect, tls, tls_failed, reject, accepted, timeout and disconnect, with the client as
+    [address]:port; and certificate_read, certificate_unusable: once for each change of the files.
+    STARTTLS is answered 454 while there is no usable certificate.
 
 CONFIGURATION PARAMETERS
     myhostname mynetworks message_size_limit line_length_limit smtpd_banner
     smtpd_content_line_limit smtpd_recipient_limit smtpd_timeout smtpd_min_data_rate
-    smtpd_hard_error_limit ipc_timeout
+    smtpd_hard_error_limit smtpd_tls_security_level smtpd_tls_cert_file smtpd_tls_key_file
+    ipc_timeout
+
+FILES
+    smtpd_tls_cert_file, smtpd_tls_key_file - read at the start, and at a handshake after they were
+    replaced
 """
 
 from typing import Final
@@ -37,7 +49,7 @@ from mta.master.daemon import Needs, run
 
 __all__ = ["NEEDS"]
 
-NEEDS: Final = Needs()
+NEEDS: Final = Needs(replaced=("$smtpd_tls_cert_file", "$smtpd_tls_key_file"))
 
 if __name__ == "__main__":
     run(needs=NEEDS, handler=SmtpdHandler)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from mta.daemons.smtpd.envelope import Services
 from mta.daemons.smtpd.policy import Networks
-from mta.daemons.smtpd.session import SmtpSession, Terms
+from mta.daemons.smtpd.session import SmtpSession
+from mta.daemons.smtpd.terms import Terms
+from mta.daemons.smtpd.tls import Certificate
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.rewrite import RewriteClient
 from mta.master.session import Context
-from mta.proto.smtp.server import Limits
+from mta.proto.smtp.server import Limits, TlsLevel
 
 __all__ = ["SmtpdHandler"]
 
@@ -38,10 +40,16 @@ class SmtpdHandler:
                 recipients=parameters.smtpd_recipient_limit,
                 errors=parameters.smtpd_hard_error_limit,
             ),
+            tls=TlsLevel(parameters.smtpd_tls_security_level),
+            certificate=Certificate(
+                parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file, context.log
+            ),
         )
 
     async def start(self) -> None:
-        """Nothing to prepare: the clients of other services connect on demand."""
+        """Read the certificate, so that what is wrong with it is said before the first client."""
+        if self._terms.tls is not TlsLevel.NONE:
+            self._terms.certificate.context()
 
     def connect(
         self, client: socket.socket, listener: str, finished: Callable[[], None]

@@ -1,4 +1,4 @@
-"""What the log tells of a session: connect, reject, accepted, disconnect."""
+"""What the log tells of a session: connect, tls, reject, accepted, disconnect."""
 
 from mta.daemons.smtpd.envelope import MailTransaction
 from mta.daemons.smtpd.policy import Client
@@ -11,18 +11,29 @@ __all__ = ["Journal"]
 class Journal:
     """Writes the records of one client."""
 
-    __slots__ = ("_client", "_log", "_opened", "helo", "messages")
+    __slots__ = ("_client", "_log", "_opened", "_tls", "helo", "messages", "protocol")
 
     def __init__(self, log: Log, client: Client, now: float) -> None:
         self._log = log
         self._client = str(client)
         self._opened = now
+        self._tls: str | None = None
         self.helo = ""
+        self.protocol = "SMTP"
         self.messages = 0
 
     def connect(self) -> None:
         """The client is greeted."""
         self._log.info("connect", client=self._client)
+
+    def secured(self, tls: str) -> None:
+        """TLS is on: the protocol and the cipher."""
+        self._tls = tls
+        self._log.info("tls", client=self._client, tls=tls)
+
+    def tls_failed(self, reason: str) -> None:
+        """The handshake came to nothing."""
+        self._log.info("tls_failed", client=self._client, helo=self.helo, reason=reason)
 
     def reject(
         self,
@@ -38,6 +49,7 @@ class Journal:
         note(
             "reject",
             client=self._client,
+            protocol=self.protocol,
             helo=self.helo,
             command=command,
             sender=transaction.sender if transaction else None,
@@ -53,7 +65,9 @@ class Journal:
             "accepted",
             queue_id=queue_id,
             client=self._client,
+            protocol=self.protocol,
             helo=self.helo,
+            tls=self._tls,
             sender=transaction.sender,
             recipients=len(transaction.recipients),
             size=transaction.size,

@@ -13,36 +13,41 @@ import socket
 from collections.abc import Callable
 from typing import Final, cast
 
-from msgspec import Struct
-
 from mta.daemons.smtpd import replies
 from mta.daemons.smtpd.envelope import MailTransaction, Services
 from mta.daemons.smtpd.journal import Journal
 from mta.daemons.smtpd.patience import Patience
 from mta.daemons.smtpd.policy import Client
+from mta.daemons.smtpd.terms import Terms
+from mta.daemons.smtpd.tls import describe, shake_hands
 from mta.proto.envelope import Origin
-from mta.proto.smtp.events import Closed, Content, Data, Hello, Mail, Rcpt, Rejected, Reset, Signal
-from mta.proto.smtp.replies import ACCEPTED_RECIPIENT, ACCEPTED_SENDER, START_CONTENT
-from mta.proto.smtp.server import Limits, ServerEngine
+from mta.proto.smtp.events import (
+    Closed,
+    Content,
+    Data,
+    Hello,
+    Mail,
+    Rcpt,
+    Rejected,
+    Reset,
+    Signal,
+    StartTls,
+)
+from mta.proto.smtp.replies import (
+    ACCEPTED_RECIPIENT,
+    ACCEPTED_SENDER,
+    READY_FOR_TLS,
+    START_CONTENT,
+)
+from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import MailError, Status
 from mta.util.log import Log
 
-__all__ = ["SmtpSession", "Terms"]
+__all__ = ["SmtpSession"]
 
 READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
 
 Question = Rcpt | Data | Content  # what another daemon must answer
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """What holds for every session of the row."""
-
-    service: str
-    hostname: str
-    banner: str
-    timeout: float  # seconds
-    min_data_rate: int  # octets a second
-    limits: Limits
 
 
 class SmtpSession(asyncio.Protocol):
@@ -63,7 +68,7 @@ class SmtpSession(asyncio.Protocol):
         self._terms = terms
         self._services = services
         self._finished = finished
-        self._engine = ServerEngine(terms.hostname, terms.limits)
+        self._engine = ServerEngine(terms.hostname, terms.limits, terms.tls)
         self._patience = Patience(loop.time(), terms.timeout, terms.min_data_rate)
         self._journal = Journal(log, Client("", 0), loop.time())
         self._client = Client("", 0)
@@ -76,7 +81,7 @@ class SmtpSession(asyncio.Protocol):
         self._must_read = False  # the client does not take our replies
         self._reading_paused = False
         self._client_ended = False  # it has sent its last octet, and may still read
-        self._committing = False
+        self._sees_it_through = False  # the task in hand ends by itself, connection or not
         self._expiring = False
         self._aborted = False
 
@@ -135,11 +140,11 @@ class SmtpSession(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Keep our direction open until all that came is answered."""
+        """Keep our direction open until all that came is answered; TLS knows no such thing."""
         self._client_ended = True
         if self._task is None and not self._must_read:
             self._advance()
-        return True
+        return not self._engine.secure
 
     def pause_writing(self) -> None:
         """The client does not read: process nothing more."""
@@ -154,6 +159,8 @@ class SmtpSession(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End the session; a message whose last octet came is still committed and logged."""
         del error
+        if self._transport is None:
+            return  # a handshake failed, and that was the end already
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -161,7 +168,7 @@ class SmtpSession(asyncio.Protocol):
             self._finish()
             return
         self._task.add_done_callback(lambda _: self._finish())
-        if not self._committing:
+        if not self._sees_it_through:
             self._task.cancel()
 
     # The session
@@ -172,7 +179,7 @@ class SmtpSession(asyncio.Protocol):
         if question is not None:
             self._task = self._loop.create_task(self._work(question))
 
-    def _next_question(self) -> Question | None:
+    def _next_question(self) -> Question | StartTls | None:
         """Process events up to one that needs another daemon; None: it is the client's turn."""
         engine = self._engine
         while not self._must_read:
@@ -180,17 +187,11 @@ class SmtpSession(asyncio.Protocol):
             match event:
                 case Rcpt() | Data() | Content():
                     return event
-                case Mail():
-                    self._transaction = MailTransaction(self._services, self._client, event)
-                    engine.reply(ACCEPTED_SENDER)
-                case Hello():
-                    self._hello = event
-                    self._journal.helo = event.name
-                    self._drop()
-                case Reset():
-                    self._drop()
-                case Rejected():
-                    self._journal.reject(event.command, event.status, transaction=self._transaction)
+                case StartTls():
+                    if self._prepare_handshake():
+                        return event
+                case Mail() | Hello() | Reset() | Rejected():
+                    self._settle(event)
                 case Closed():
                     self._close()
                     return None
@@ -200,6 +201,22 @@ class SmtpSession(asyncio.Protocol):
                     engine.shut_down(replies.EXPIRED)
         self._give_turn()
         return None
+
+    def _settle(self, event: Mail | Hello | Reset | Rejected) -> None:
+        """Do what an event asks of us alone."""
+        match event:
+            case Mail():
+                self._transaction = MailTransaction(self._services, self._client, event)
+                self._engine.reply(ACCEPTED_SENDER)
+            case Hello():
+                self._hello = event
+                self._journal.helo = event.name
+                self._journal.protocol = self._protocol()
+                self._drop()
+            case Reset():
+                self._drop()
+            case Rejected():
+                self._journal.reject(event.command, event.status, transaction=self._transaction)
 
     def _give_turn(self) -> None:
         """Send the replies; the client is to act."""
@@ -222,12 +239,16 @@ class SmtpSession(asyncio.Protocol):
             self._commands = commands
             self._patience.await_command(self._loop.time())
 
-    async def _work(self, question: Question | None) -> None:
+    async def _work(self, question: Question | StartTls | None) -> None:
         """Ask other daemons, and go on with what follows, until it is the client's turn."""
         began = self._loop.time()
         try:
             while question is not None:
-                status = await self._answer(question)
+                if isinstance(question, StartTls):
+                    await self._shake_hands()
+                    status = None
+                else:
+                    status = await self._answer(question)
                 if self._transport is None:
                     return
                 if status is not None:
@@ -269,11 +290,11 @@ class SmtpSession(asyncio.Protocol):
         return status
 
     async def _commit(self, transaction: MailTransaction) -> Status:
-        self._committing = True
+        self._sees_it_through = True
         try:
             queue_id = await transaction.commit()
         finally:
-            self._committing = False
+            self._sees_it_through = False
         self._transaction = None
         self._journal.accepted(queue_id, transaction)
         return replies.queued(queue_id)
@@ -292,17 +313,63 @@ class SmtpSession(asyncio.Protocol):
 
     def _origin(self) -> Origin:
         return Origin(
-            "ESMTP" if self._hello.extended else "SMTP",
+            self._protocol(),
             self._client.address,
             self._client.port,
             self._hello.name,
             self._terms.service,
         )
 
+    def _protocol(self) -> str:
+        """The protocol's name in trace fields (RFC 3848)."""
+        if not self._hello.extended:
+            return "SMTP"
+        return "ESMTPS" if self._engine.secure else "ESMTP"
+
     def _drop(self) -> None:
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             transaction.abort()
+
+    # TLS
+
+    def _prepare_handshake(self) -> bool:
+        """Answer STARTTLS; True if the client is to begin the handshake now."""
+        assert self._transport is not None
+        # A client that has ended cannot shake hands: it gets what answers it may still read.
+        if self._client_ended or self._terms.certificate.context() is None:
+            self._engine.reply(replies.NO_TLS)
+            return False
+        # What comes after the 220 is for TLS: nothing may be read before that has begun.
+        self._transport.pause_reading()
+        self._reading_paused = False
+        self._engine.reply(READY_FOR_TLS)
+        self._drop()
+        self._transport.write(self._engine.data_to_send())
+        return True
+
+    async def _shake_hands(self) -> None:
+        """Go over to TLS; where that fails the session is at its end."""
+        plain, context = self._transport, self._terms.certificate.context()
+        assert plain is not None
+        assert context is not None
+        secure: asyncio.Transport | None = None
+        self._sees_it_through = True  # it will hear why the connection was lost
+        try:
+            secure = await shake_hands(self._loop, plain, self, context, self._terms.timeout)
+        except OSError as error:
+            self._journal.tls_failed(str(error) or type(error).__name__)
+        finally:
+            self._sees_it_through = False
+            if secure is None:
+                plain.abort()
+                self.connection_lost(None)  # uvloop does not tell of every failure
+        if secure is not None:
+            self._transport = secure
+            self._must_read = False  # whoever waited for that was the plain transport
+            self._engine.secured()
+            self._hello = Hello("", False)
+            self._journal.secured(describe(secure.get_extra_info("ssl_object")))
 
     # The end
 

@@ -7,6 +7,7 @@
     Data            reply()             the envelope is complete: START_CONTENT or a refusal
     Content         reply() if `last`   a piece of the message; the verdict after the last one
     Reset           -                   the transaction is over: drop it, say nothing
+    StartTls        reply()             READY_FOR_TLS, the handshake, then secured(); or a refusal
     Rejected        -                   the engine itself refused a command; for the log
     Closed          -                   send what is left, then close
 
@@ -30,6 +31,7 @@ __all__ = [
     "Rejected",
     "Reset",
     "Signal",
+    "StartTls",
 ]
 
 
@@ -77,6 +79,10 @@ class Reset(Struct, frozen=True):
     """The transaction is over: RSET, or content that is already known to be refused."""
 
 
+class StartTls(Struct, frozen=True):
+    """STARTTLS (RFC 3207, 4); when it is accepted, what the client said before it is forgotten."""
+
+
 class Rejected(Struct, frozen=True):
     """The engine refused `command` by itself, with this status."""
 
@@ -88,4 +94,4 @@ class Closed(Struct, frozen=True):
     """The session is over; whatever the client still sends is discarded."""
 
 
-Event = Hello | Mail | Rcpt | Data | Content | Reset | Rejected | Closed
+Event = Hello | Mail | Rcpt | Data | Content | Reset | StartTls | Rejected | Closed

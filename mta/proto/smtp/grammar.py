@@ -58,7 +58,7 @@ def parse_hello(verb: str, argument: bytes) -> str:
 
 
 def check_no_argument(verb: str, argument: bytes) -> None:
-    """RSET, DATA and QUIT have none."""
+    """RSET, DATA, STARTTLS and QUIT have none."""
     if argument:
         permanent("5.5.4", f"Syntax: {verb}", code=501)
 

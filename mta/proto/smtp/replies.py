@@ -17,6 +17,7 @@ __all__ = [
     "ACCEPTED_RECIPIENT",
     "ACCEPTED_SENDER",
     "LINE_LIMIT",
+    "READY_FOR_TLS",
     "START_CONTENT",
     "encode",
     "encode_bare",
@@ -28,6 +29,7 @@ _UNPRINTABLE: Final = re.compile(r"[^\t\x20-\x7e]")
 
 ACCEPTED_SENDER: Final = Status(250, "2.1.0", "Ok")
 ACCEPTED_RECIPIENT: Final = Status(250, "2.1.5", "Ok")
+READY_FOR_TLS: Final = Status(220, "2.0.0", "Ready to start TLS")
 START_CONTENT: Final = Status(354, "", "End data with <CR><LF>.<CR><LF>")
 
 
@@ -50,13 +52,14 @@ def encode_bare(code: int, *lines: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=16)
-def extensions(hostname: str, size_limit: int) -> bytes:
+def extensions(hostname: str, size_limit: int, starttls: bool) -> bytes:
     """The answer to EHLO (RFC 5321, 4.1.1.1): who we are and what we offer."""
     return encode_bare(
         250,
         hostname,
         "PIPELINING",  # RFC 2920
         f"SIZE {size_limit}",  # RFC 1870
+        *(("STARTTLS",) if starttls else ()),  # RFC 3207
         "ENHANCEDSTATUSCODES",  # RFC 2034
         "8BITMIME",  # RFC 6152
     )

@@ -6,7 +6,11 @@
     MAIL           READY        503      RCPT     554       READY    same             CLOSED
     RCPT           READY        503      RCPT     CONTENT   READY    same             CLOSED
     CONTENT        octets are content up to CRLF.CRLF, then READY
+    HANDSHAKE      octets are discarded, for they came in plain text; then START
     CLOSED         octets are discarded
+
+STARTTLS (RFC 3207) leads from START, READY, MAIL and RCPT to HANDSHAKE, once in a session. Where
+TLS is required, all but NOOP, EHLO, STARTTLS and QUIT is refused until then.
 
 Every command gets one reply, in order; a session of too many errors ends with one 421 more. The
 owner feeds octets (`receive`), takes events (`next_event`) and answers those that ask for it
@@ -34,10 +38,19 @@ from mta.proto.smtp.events import (
     Rejected,
     Reset,
     Signal,
+    StartTls,
 )
 from mta.proto.status import MailError, Status, permanent
 
-__all__ = ["Limits", "ServerEngine"]
+__all__ = ["Limits", "ServerEngine", "TlsLevel"]
+
+
+class TlsLevel(enum.Enum):
+    """What a session owes to privacy: Postfix's smtpd_tls_security_level."""
+
+    NONE = "none"  # STARTTLS is unknown
+    MAY = "may"  # offered
+    ENCRYPT = "encrypt"  # required
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -58,6 +71,7 @@ class State(enum.Enum):
     MAIL = "mail"
     RCPT = "rcpt"
     CONTENT = "content"
+    HANDSHAKE = "handshake"
     CLOSED = "closed"
 
 
@@ -83,6 +97,7 @@ _ACCEPTED: Final = {
     Rcpt: State.RCPT,
     Data: State.CONTENT,
     Content: State.READY,
+    StartTls: State.HANDSHAKE,
 }
 _REFUSED: Final = {Mail: State.READY, Data: State.READY, Content: State.READY}
 
@@ -94,8 +109,11 @@ _TOO_MANY_ERRORS: Final = Status(421, "4.7.0", "Error: too many errors")
 _UNKNOWN: Final = Status(500, "5.5.2", "Error: command not recognized")
 _UNIMPLEMENTED: Final = Status(502, "5.5.1", "Error: command not implemented")
 _KNOWN_ELSEWHERE: Final = frozenset(
-    ("AUTH", "BDAT", "BURL", "ETRN", "EXPN", "SAML", "SEND", "SOML", "STARTTLS", "TURN")
+    ("AUTH", "BDAT", "BURL", "ETRN", "EXPN", "SAML", "SEND", "SOML", "TURN")
 )
+_TLS_FIRST: Final = Status(530, "5.7.0", "Must issue a STARTTLS command first")
+_TLS_TWICE: Final = Status(554, "5.5.1", "Error: TLS already active")
+_BEFORE_TLS: Final = frozenset(("NOOP", "EHLO", "STARTTLS", "QUIT"))  # RFC 3207, 4
 
 
 class ServerEngine:
@@ -105,8 +123,11 @@ class ServerEngine:
     reading then), and by the replies that were not taken.
     """
 
-    def __init__(self, hostname: str, limits: Limits) -> None:
+    def __init__(self, hostname: str, limits: Limits, tls: TlsLevel = TlsLevel.NONE) -> None:
         self.commands = 0  # lines taken as commands, for the log
+        self.secure = False  # TLS is on
+        self._tls = tls
+        self._insecure = _TLS_FIRST if tls is TlsLevel.ENCRYPT else None  # the reply while it is so
         self._hostname = hostname
         self._limits = limits
         self._buffer = ReceiveBuffer(limits.command_line)
@@ -141,7 +162,7 @@ class ServerEngine:
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent; any division of the octets means the same."""
-        if self._state is not State.CLOSED:
+        if self._state is not State.CLOSED and self._state is not State.HANDSHAKE:
             self._buffer.append(data)
 
     def data_to_send(self) -> bytes:
@@ -152,7 +173,7 @@ class ServerEngine:
 
     def next_event(self) -> Event | Signal:
         """The next thing that the client did, or why there is none."""
-        while self._awaiting is None:
+        while self._awaiting is None and self._state is not State.HANDSHAKE:
             if self._state is State.CLOSED:
                 return self._tell_end()
             if self._state is State.CONTENT:
@@ -175,7 +196,8 @@ class ServerEngine:
     def reply(self, status: Status) -> None:
         """Answer the event that waits: below 400 it is accepted, otherwise refused.
 
-        Data is accepted with replies.START_CONTENT. A refused Data or Content ends the transaction.
+        Data is accepted with replies.START_CONTENT, StartTls with replies.READY_FOR_TLS. A refused
+        Data or Content ends the transaction.
         """
         awaiting = self._awaiting
         if awaiting is None:
@@ -186,6 +208,8 @@ class ServerEngine:
             self._state = _REFUSED.get(awaiting, self._state)
             if status.is_permanent:
                 self._count_error()
+            if awaiting is StartTls and self._insecure is not None:
+                self._insecure = status  # the fault is ours: mail is not to bounce for it
             return
         self._state = _ACCEPTED[awaiting]
         if awaiting is Rcpt:
@@ -196,8 +220,22 @@ class ServerEngine:
             limits = self._limits
             self._decoder = ContentDecoder(self._buffer, limits.message_size, limits.content_line)
             self._dropped = False
+        elif awaiting is StartTls:
+            # What follows in the same group was sent in plain text, by whomever (CVE-2011-0411).
+            self._buffer.clear()
         else:
             self._errors = 0
+
+    def secured(self) -> None:
+        """The handshake is done: what follows in `receive` came over TLS.
+
+        Nothing that the client said before is known any more (RFC 3207, 4.2).
+        """
+        if self._state is not State.HANDSHAKE:
+            raise RuntimeError("no handshake was begun")
+        self._state = State.START
+        self.secure = True
+        self._insecure = None
 
     def shut_down(self, status: Status) -> None:
         """End the session from our side with one reply, usually 421 (RFC 5321, 3.8)."""
@@ -209,6 +247,8 @@ class ServerEngine:
         handler = self._HANDLERS.get(verb)
         if handler is None:
             raise MailError(_UNIMPLEMENTED if verb in _KNOWN_ELSEWHERE else _UNKNOWN)
+        if self._insecure is not None and verb not in _BEFORE_TLS:
+            raise MailError(self._insecure)
         refusal = _OUT_OF_ORDER.get((self._state, verb))
         if refusal is not None:
             raise MailError(refusal)
@@ -222,10 +262,20 @@ class ServerEngine:
         name = grammar.parse_hello(verb, argument)
         self._state = State.READY
         if verb == "EHLO":
-            self._output.append(replies.extensions(self._hostname, self._limits.message_size))
+            starttls = self._tls is not TlsLevel.NONE and not self.secure
+            size_limit = self._limits.message_size
+            self._output.append(replies.extensions(self._hostname, size_limit, starttls))
         else:
             self._output.append(replies.encode_bare(250, self._hostname))
         return Hello(name, verb == "EHLO")
+
+    def _starttls(self, verb: str, argument: bytes) -> Event:
+        if self._tls is TlsLevel.NONE:
+            raise MailError(_UNIMPLEMENTED)
+        grammar.check_no_argument(verb, argument)
+        if self.secure:
+            raise MailError(_TLS_TWICE)
+        return StartTls()
 
     def _mail(self, _verb: str, argument: bytes) -> Event:
         event = grammar.parse_mail(argument)
@@ -260,7 +310,8 @@ class ServerEngine:
         self._output.append(replies.encode(_CANNOT_VERIFY))
 
     def _help(self, _verb: str, _argument: bytes) -> None:
-        verbs = " ".join(self._HANDLERS)
+        known = self._tls is not TlsLevel.NONE
+        verbs = " ".join(verb for verb in self._HANDLERS if known or verb != "STARTTLS")
         self._output.append(replies.encode(Status(214, "2.0.0", f"Commands: {verbs}")))
 
     def _quit(self, verb: str, argument: bytes) -> Event | None:
@@ -316,6 +367,7 @@ class ServerEngine:
     _HANDLERS: Final[dict[str, Callable[["ServerEngine", str, bytes], Event | None]]] = {
         "HELO": _hello,
         "EHLO": _hello,
+        "STARTTLS": _starttls,
         "MAIL": _mail,
         "RCPT": _rcpt,
         "DATA": _data,

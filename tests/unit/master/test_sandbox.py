@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import pytest
@@ -22,7 +23,16 @@ from mta.util.log import Log
 
 pytestmark = pytest.mark.skipif(landlock_abi() < 2, reason="this kernel has no Landlock")
 
-Within = Callable[[Needs, Callable[[], object]], str]
+
+class Within(Protocol):
+    """Try a step inside the sandbox, others being done outside before; the name of its error."""
+
+    def __call__(
+        self,
+        needs: Needs,
+        step: Callable[[], object],
+        outside: Callable[[], object] | None = None,
+    ) -> str: ...
 
 
 @pytest.fixture
@@ -54,14 +64,19 @@ def log(place: Path) -> Iterator[Log]:
 
 @pytest.fixture
 def within(parameters: Parameters, log: Log) -> Within:
-    """Try a step inside the sandbox; the name of its error, or nothing."""
     context = multiprocessing.get_context("fork")
 
-    def run(needs: Needs, step: Callable[[], object]) -> str:
-        reader, writer = context.Pipe(duplex=False)
+    def run(
+        needs: Needs,
+        step: Callable[[], object],
+        outside: Callable[[], object] | None = None,
+    ) -> str:
+        reader, writer = context.Pipe()
 
         def child() -> None:
             enter_sandbox(needs, parameters, 10, log)
+            writer.send("inside")
+            writer.recv()
             try:
                 step()
             except OSError as error:
@@ -73,6 +88,10 @@ def within(parameters: Parameters, log: Log) -> Within:
         process.start()
         writer.close()
         with reader:
+            assert reader.recv() == "inside"
+            if outside is not None:
+                outside()
+            reader.send("go on")
             outcome: str = reader.recv()
         process.join()
         return outcome
@@ -113,6 +132,53 @@ def test_one_file_can_be_granted(within: Within) -> None:
     needs = Needs(read=("private/key",))
     assert within(needs, lambda: Path("private/key").read_text()) == ""
     assert within(needs, lambda: os.listdir("private")) == "EACCES"
+
+
+class TestFilesThatGetReplaced:
+    """The kernel grants a file, not its name: what takes its place is another file."""
+
+    NEEDS = Needs(replaced=("$smtpd_tls_cert_file", "$smtpd_tls_key_file"))
+
+    @pytest.fixture
+    def parameters(self, parameters: Parameters, place: Path) -> Parameters:
+        for folder in ("live", "archive"):
+            (place / folder).mkdir()
+        (place / "archive/cert1").write_text("one")
+        (place / "live/cert").symlink_to("../archive/cert1")
+        return msgspec.structs.replace(parameters, smtpd_tls_cert_file=f"{place}/live/cert")
+
+    def test_by_a_rename(self, within: Within, place: Path) -> None:
+        def renew() -> None:
+            (place / "live/new").write_text("two")
+            (place / "live/new").rename(place / "live/cert")
+
+        assert within(self.NEEDS, Path("live/cert").read_text, renew) == ""
+
+    def test_by_a_link_to_another(self, within: Within, place: Path) -> None:
+        def renew() -> None:
+            (place / "archive/cert2").write_text("two")
+            (place / "live/cert").unlink()
+            (place / "live/cert").symlink_to("../archive/cert2")
+
+        assert within(self.NEEDS, Path("live/cert").read_text, renew) == ""
+        assert Path("live/cert").read_text() == "two"
+
+    def test_a_plain_need_would_not_do(self, within: Within, place: Path) -> None:
+        def renew() -> None:
+            (place / "live/new").write_text("two")
+            (place / "live/new").rename(place / "live/cert")
+
+        needs = Needs(read=("$smtpd_tls_cert_file",))
+        assert within(needs, Path("live/cert").read_text, renew) == "EACCES"
+
+    def test_reading_only(self, within: Within) -> None:
+        assert within(self.NEEDS, lambda: Path("live/cert").write_text("x")) == "EACCES"
+        assert within(self.NEEDS, lambda: Path("private/key").read_text()) == "EACCES"
+
+    def test_a_folder_that_is_not_there(self, within: Within, place: Path) -> None:
+        (place / "live/cert").unlink()
+        (place / "live").rmdir()
+        assert within(self.NEEDS, lambda: Path("archive/cert1").read_text()) == "EACCES"
 
 
 def test_queue_files_can_live_and_move(within: Within) -> None:
