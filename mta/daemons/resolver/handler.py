@@ -1,6 +1,7 @@
 """The daemon as the skeleton sees it: requests in, replies out, and an eye on resolv.conf."""
 
 from collections.abc import Awaitable
+from typing import Final
 
 from mta.daemons.resolver.cache import Reply, Request
 from mta.daemons.resolver.lookups import Lookups
@@ -14,7 +15,7 @@ from mta.util.nameserver import parse_name_server
 
 __all__ = ["ResolverHandler"]
 
-CONCURRENCY = 500  # requests of one client in hand: those for dead zones must not stop the others
+CONCURRENCY: Final = 500  # requests of one client in hand: those for dead zones stop no others
 
 
 class ResolverHandler(RequestServer[Request]):

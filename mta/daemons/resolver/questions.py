@@ -30,7 +30,6 @@ from dns.rdtypes.IN.AAAA import AAAA
 __all__ = ["Answer", "Finding", "MailExchange", "Questions"]
 
 QUESTIONS_LIMIT: Final = 500  # outstanding at once, each with a socket; others wait
-
 NEGATIVE_TIME: Final = 300.0  # seconds at most: who mends a zone waits no longer for mail
 
 Record = TypeVar("Record")
