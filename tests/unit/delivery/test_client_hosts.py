@@ -339,10 +339,13 @@ def test_whatever_the_answer_the_law_holds(
 ) -> None:
     us = ourselves(*WILD)
     there = HostOrder("all", preferred, limit, us, random)
+    refusal, itinerary = "", None
     try:
         itinerary = there.arrange("x.test", found, 25, by_name=True)
     except MailError as error:
-        assert error.status.enhanced in {"5.4.6", "4.4.4"}
+        refusal = error.status.enhanced
+    if itinerary is None:
+        assert refusal in {"5.4.6", "4.4.4"}
         return
     chosen = addresses(itinerary)
     assert 1 <= len(chosen) <= limit
