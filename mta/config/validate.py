@@ -5,7 +5,6 @@ is made from them too, or is the annotation's `title` where a pattern would not 
 """
 
 import functools
-import re
 import typing
 from typing import Any, Final
 
@@ -14,12 +13,9 @@ from msgspec import Struct, inspect
 
 from mta.config.parameters import DurationUnit
 from mta.config.source import Node, Problems, suggestion
+from mta.util.duration import parse_duration
 
 __all__ = ["check_field", "check_fields", "expectation", "fields_of", "mapping"]
-
-_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])\Z", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
 
 _WORDS: Final[dict[type[inspect.Type], str]] = {
     inspect.BoolType: "true or false",
@@ -116,8 +112,8 @@ def _is_duration(metadata: inspect.Metadata | None) -> bool:
 
 
 def _seconds(text: str) -> float | str:
-    match = _DURATION.match(text)
-    return float(match[1]) * _SECONDS[match[2]] if match else text
+    found = parse_duration(text)
+    return text if found is None else found
 
 
 def _bounds(least: float | None, most: float | None, unit: str) -> str:

@@ -16,6 +16,8 @@ DESCRIPTION
     domain.
 
     `postmaster` without a domain means postmaster at myhostname, which always has a mailbox.
+    What is sent to double_bounce_sender at myhostname goes to the transport `discard`: it answers
+    a report that nobody could be given, and a report on it would be the next turn of a loop.
 
 SECURITY
     Reads nothing and writes nothing; opens neither file nor connection.
@@ -24,8 +26,11 @@ STANDARDS
     RFC 5321 4.1.2 (addresses), 4.5.1 (postmaster), 2.3.5 (a domain is needed otherwise)
 
 CONFIGURATION PARAMETERS
-    default_transport myhostname relayhost virtual_mailbox_domains virtual_transport
+    default_transport double_bounce_sender myhostname relayhost virtual_mailbox_domains
+    virtual_transport
 """
+
+from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.ipc.connection import Descriptors
@@ -40,6 +45,9 @@ __all__ = ["NEEDS", "RewriteHandler", "Router"]
 
 NEEDS = Needs()
 
+_DISCARD: Final = "discard"
+_DOUBLE_BOUNCE: Final = "undeliverable postmaster notification"  # why, for the log
+
 
 class Router:
     """The routing decisions of one configuration."""
@@ -48,6 +56,7 @@ class Router:
         self._parameters = parameters
         self._virtual_domains = frozenset(parameters.virtual_mailbox_domains)
         self._virtual_transport = split_transport(parameters.virtual_transport)
+        self._double_bounce = f"{parameters.double_bounce_sender}@{parameters.myhostname}".lower()
         self._default_transport = ("", "")
         if parameters.default_transport:
             transport, nexthop = split_transport(parameters.default_transport)
@@ -66,11 +75,14 @@ class Router:
         domain = mailbox.domain
         if not domain:
             permanent("5.1.3", "An address needs a domain")
+        canonical = str(mailbox)
+        if canonical.lower() == self._double_bounce:
+            return Resolved(canonical, DomainClass.VIRTUAL, _DISCARD, _DOUBLE_BOUNCE)
         if domain in self._virtual_domains or (postmaster and domain == parameters.myhostname):
             domain_class, (transport, nexthop) = DomainClass.VIRTUAL, self._virtual_transport
         else:
             domain_class, (transport, nexthop) = DomainClass.DEFAULT, self._default_transport
-        return Resolved(str(mailbox), domain_class, transport, nexthop or domain)
+        return Resolved(canonical, domain_class, transport, nexthop or domain)
 
 
 class RewriteHandler(RequestServer[Resolve]):

@@ -3,7 +3,7 @@
 import asyncio
 
 from mta.ipc.client import ServiceClient
-from mta.ipc.messages import Accepted, Arrived, Flush, QmgrReply
+from mta.ipc.messages import Accepted, Arrived, Flush, GiveUp, QmgrReply
 from mta.util.log import Log
 
 __all__ = ["QmgrClient"]
@@ -31,6 +31,14 @@ class QmgrClient:
         Raises `MailError` when qmgr refused or is unavailable.
         """
         return (await self._service.request(Flush(queue_id), idempotent=True)).count
+
+    async def give_up(self, queue_id: str) -> int:
+        """Have one message returned to its sender now; 0 when qmgr has no such message.
+
+        qmgr remembers it only until it has done so or ends. Raises `MailError` when qmgr refused
+        or is unavailable.
+        """
+        return (await self._service.request(GiveUp(queue_id), idempotent=True)).count
 
     def close(self) -> None:
         """Close the connection."""

@@ -4,7 +4,13 @@ A missing file is normal (the notification came twice, the operator was faster),
 belongs to cleanup, and a corrupt one goes to `corrupt/`: never deleted, never looped on.
 """
 
-__all__ = ["QueueFileCorrupt", "QueueFileError", "QueueFileIncomplete", "QueueFileMissing"]
+__all__ = [
+    "QueueFileBusy",
+    "QueueFileCorrupt",
+    "QueueFileError",
+    "QueueFileIncomplete",
+    "QueueFileMissing",
+]
 
 
 class QueueFileError(Exception):
@@ -28,6 +34,13 @@ class QueueFileIncomplete(QueueFileError):  # noqa: N818 - a finding, often a no
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "incomplete queue file")
+
+
+class QueueFileBusy(QueueFileError):  # noqa: N818 - a finding, often a normal one
+    """Somebody works on the message: the queue manager, an agent, an operator's command."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "being worked on")
 
 
 class QueueFileCorrupt(QueueFileError):  # noqa: N818 - a finding, often a normal one

@@ -3,7 +3,8 @@
 The file is opened below a directory descriptor, never through a symbolic link, and must be a
 regular file of ours with one link and the mode of a complete file; then head, envelope, end record
 and journal must parse. The content is not read here: whoever needs it reads it with `pread` from
-`descriptor`, which is read-only and may be passed on.
+`descriptor`, which is read-only and may be passed on. Who gets it so sees no path and trusts no
+more: `read_passed` holds the file to the same.
 """
 
 import os
@@ -20,7 +21,14 @@ from mta.queue.format import Body, decode_end, decode_envelope, decode_head
 from mta.queue.journal import Attempted, JournalRecord, JournalScanner, Notified, Retry
 from mta.queue.layout import State, path_of
 
-__all__ = ["COMPLETE_MODE", "INCOMPLETE_MODE", "StoredMessage", "open_message"]
+__all__ = [
+    "COMPLETE_MODE",
+    "INCOMPLETE_MODE",
+    "QueueFile",
+    "StoredMessage",
+    "open_message",
+    "read_passed",
+]
 
 INCOMPLETE_MODE: Final = 0o600
 COMPLETE_MODE: Final = 0o700
@@ -31,8 +39,8 @@ _CHUNK: Final = 262144
 _JOURNAL_LIMIT: Final = 1024 * 1024 * 1024
 
 
-class StoredMessage:
-    """One message of the queue; close it, or use it as a context manager.
+class QueueFile:
+    """One open queue file; close it, or use it as a context manager.
 
     `outcomes` holds the last word on each recipient attempted so far, by its index; `reported` the
     bounced recipients of whom the sender was told, `delay_reported` whether he was told of a delay.
@@ -52,12 +60,10 @@ class StoredMessage:
         "reason",
         "reported",
         "size",
-        "state",
     )
 
-    def __init__(self, state: State, queue_id: str, descriptor: int) -> None:
+    def __init__(self, queue_id: str, descriptor: int) -> None:
         """Parse the open file; the descriptor is the caller's if this raises QueueFileCorrupt."""
-        self.state = state
         self.queue_id = queue_id
         self.descriptor = descriptor
         self.attempts = 0
@@ -172,6 +178,25 @@ class StoredMessage:
                 delivered = known is not None and known.disposition is Disposition.DELIVERED
                 if record.index < len(self.envelope.recipients) and not delivered:
                     self.outcomes[record.index] = record
+
+
+class StoredMessage(QueueFile):
+    """One message of the queue, and the state that it was found in."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: State, queue_id: str, descriptor: int) -> None:
+        self.state = state
+        super().__init__(queue_id, descriptor)
+
+
+def read_passed(queue_id: str, descriptor: int) -> QueueFile:
+    """Read a queue file that another daemon opened; the descriptor stays the caller's to close.
+
+    Raises as `open_message` does; missing is a file that has left the queue since.
+    """
+    _check_file(queue_id, os.fstat(descriptor))
+    return QueueFile(queue_id, descriptor)
 
 
 def open_message(root: int, state: State, queue_id: str) -> StoredMessage:

@@ -1,4 +1,4 @@
-"""The queue manager as a real process, between a scripted rewrite service and scripted agents."""
+"""The queue manager as a real process, between scripted services and agents."""
 
 import os
 import socket
@@ -22,16 +22,19 @@ from mta.ipc.messages import (
     Deliver,
     DomainClass,
     Flush,
+    GiveUp,
     Message,
     Outcome,
     Outcomes,
     Refused,
+    Report,
+    Reported,
     Resolve,
     Resolved,
 )
 from mta.master.channel import Command, Crossing
 from mta.proto.envelope import Envelope, Origin, Recipient
-from mta.proto.status import Disposition, Status
+from mta.proto.status import Disposition, ReportKind, Status
 from mta.queue.layout import STATES, State, create_layout, path_of
 from mta.queue.queue_id import new_queue_id
 from mta.queue.reader import StoredMessage
@@ -42,6 +45,7 @@ CONTENT = b"Subject: x\r\n\r\nbody\r\n"
 SENT = Status(250, "2.0.0", "delivered")
 LATER = Status(450, "4.2.1", "mailbox busy")
 NEVER = Status(550, "5.1.1", "no such mailbox")
+DOWN = Status(451, "4.4.1", "connection timed out")
 _DISPOSITIONS = {2: Disposition.DELIVERED, 4: Disposition.DEFERRED, 5: Disposition.BOUNCED}
 
 Answer = Callable[[Deliver, list[int]], Message | bytes | None]
@@ -60,12 +64,37 @@ def saying(*statuses: Status) -> Callable[[Deliver, list[int]], Outcomes]:
     return answer
 
 
+def unreachable(request: Deliver, _: list[int]) -> Outcomes:
+    """An agent that finds no host of the destination."""
+    return Outcomes(tuple(outcome(to.index, DOWN) for to in request.recipients), unreachable=True)
+
+
 def resolving(request: Resolve, _: list[int]) -> Message:
     domain = request.address.rpartition("@")[2]
     if domain == "unknown.test":
         return Refused(Status(451, "4.3.0", "lookup failed"))
     transport = {"relay.test": "absent", "none.test": ""}.get(domain, "virtual")
     return Resolved(request.address, DomainClass.VIRTUAL, transport, domain)
+
+
+class Sender:
+    """The bounce service: what the sender is told, each report with the story on the file."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[ReportKind, dict[int, str]]] = []
+        self.reply: Callable[[Report], Message | None] = lambda _: Reported("B" * 22)
+
+    def answer(self, request: Report, descriptors: list[int]) -> Message | None:
+        message = StoredMessage("incoming", request.queue_id, descriptors[0])
+        story = {index: str(each.status) for index, each in sorted(message.outcomes.items())}
+        reply = self.reply(request)
+        if isinstance(reply, Reported):
+            self.told.append((request.kind, story))
+        return reply
+
+    def never(self, *indices: int) -> tuple[ReportKind, dict[int, str]]:
+        """What is told of recipients without a mailbox."""
+        return ReportKind.FAILURE, dict.fromkeys(indices, str(NEVER))
 
 
 class Bench:
@@ -80,6 +109,10 @@ class Bench:
         )
         self.agent = stack.enter_context(
             ScriptedService(directory, "private/virtual", Deliver, saying(SENT))
+        )
+        self.sender = Sender()
+        self.bounce = stack.enter_context(
+            ScriptedService(directory, "private/bounce", Report, self.sender.answer)
         )
         self._listener = stack.enter_context(listen_ipc(directory, "public/qmgr"))
 
@@ -113,14 +146,16 @@ class Bench:
                 failure.pop_all()
         return daemon
 
-    def enqueue(self, *recipients: str, age: float = 0.0) -> str:
+    def enqueue(
+        self, *recipients: str, age: float = 0.0, sender: str = "sender@example.org"
+    ) -> str:
         """Put a message into incoming/ without a word to anybody."""
         now = time.time() - age
         writer = QueueWriter(
             self.queue.descriptor,
             new_queue_id(now, os.urandom(8)),
             Envelope(
-                "sender@example.org",
+                sender,
                 tuple(Recipient(to, to.title()) for to in recipients or ("bob@posthouse.test",)),
                 Origin("ESMTP", "192.0.2.1", 40000, "client.example", "smtp"),
                 now,
@@ -143,6 +178,11 @@ class Bench:
 
     def flush(self, queue_id: str = "") -> int:
         reply = call(self.directory, "public/qmgr", Flush(queue_id), Accepted)
+        assert isinstance(reply, Accepted)
+        return reply.count
+
+    def give_up(self, queue_id: str) -> int:
+        reply = call(self.directory, "public/qmgr", GiveUp(queue_id), Accepted)
         assert isinstance(reply, Accepted)
         return reply.count
 
@@ -180,30 +220,32 @@ ANN = "ann@posthouse.test"
 
 
 @pytest.mark.parametrize(
-    ("recipients", "answer", "state", "done"),
+    ("recipients", "answer", "state", "done", "bounced"),
     [
-        ([BOB], saying(SENT), None, set()),
-        ([BOB, ANN], saying(SENT, SENT), None, set()),
-        ([BOB], saying(LATER), "deferred", set()),
-        ([BOB], saying(NEVER), "hold", {0}),
-        ([BOB, ANN], saying(SENT, LATER), "deferred", {0}),
-        ([BOB, ANN], saying(NEVER, LATER), "deferred", {0}),
-        ([BOB, ANN], saying(SENT, NEVER), "hold", {0, 1}),
-        ([BOB], lambda *_: Refused(LATER), "deferred", set()),
-        ([BOB], lambda *_: b"garbage", "deferred", set()),
-        ([BOB], lambda *_: Outcomes((outcome(1, SENT),)), "deferred", set()),
-        ([BOB], lambda *_: Outcomes(()), "deferred", set()),
-        ([BOB], lambda *_: Outcomes((outcome(0, SENT), outcome(0, NEVER))), None, set()),
+        ([BOB], saying(SENT), None, set(), []),
+        ([BOB, ANN], saying(SENT, SENT), None, set(), []),
+        ([BOB], saying(LATER), "deferred", set(), []),
+        ([BOB], saying(NEVER), None, set(), [0]),
+        ([BOB, ANN], saying(SENT, LATER), "deferred", {0}, []),
+        ([BOB, ANN], saying(NEVER, LATER), "deferred", {0}, [0]),
+        ([BOB, ANN], saying(SENT, NEVER), None, set(), [1]),
+        ([BOB, ANN], saying(NEVER, NEVER), None, set(), [0, 1]),
+        ([BOB], lambda *_: Refused(LATER), "deferred", set(), []),
+        ([BOB], lambda *_: b"garbage", "deferred", set(), []),
+        ([BOB], lambda *_: Outcomes((outcome(1, SENT),)), "deferred", set(), []),
+        ([BOB], lambda *_: Outcomes(()), "deferred", set(), []),
+        ([BOB], lambda *_: Outcomes((outcome(0, SENT), outcome(0, NEVER))), None, set(), []),
         (
             [BOB],
             lambda *_: Outcomes((Outcome(0, Disposition.BOUNCED, SENT, "virtual"),)),
             "deferred",
             set(),
+            [],
         ),
-        (["bob@relay.test"], saying(SENT), "deferred", set()),
-        (["bob@none.test"], saying(SENT), "deferred", set()),
-        (["bob@unknown.test"], saying(SENT), "deferred", set()),
-        (["bob@unknown.test", BOB], saying(LATER, SENT), "deferred", {1}),
+        (["bob@relay.test"], saying(SENT), "deferred", set(), []),
+        (["bob@none.test"], saying(SENT), "deferred", set(), []),
+        (["bob@unknown.test"], saying(SENT), "deferred", set(), []),
+        (["bob@unknown.test", BOB], saying(LATER, SENT), "deferred", {1}, []),
     ],
     ids=[
         "delivered",
@@ -213,6 +255,7 @@ ANN = "ann@posthouse.test"
         "delivered-and-deferred",
         "bounced-and-deferred",
         "delivered-and-bounced",
+        "both-bounced",
         "refused",
         "garbage",
         "outcome-of-another",
@@ -226,16 +269,26 @@ ANN = "ann@posthouse.test"
     ],
 )
 def test_outcomes(
-    bench: Bench, recipients: list[str], answer: Answer, state: State | None, done: set[int]
+    bench: Bench,
+    recipients: list[str],
+    answer: Answer,
+    state: State | None,
+    done: set[int],
+    bounced: list[int],
 ) -> None:
     bench.agent.answer = answer
     with bench.start() as daemon:
         queue_id = bench.send(*recipients)
-        ending = {None: "removed", "deferred": "deferred", "hold": "held"}[state]
+        ending = "removed" if state is None else "deferred"
         assert logged(daemon, ending)["queue_id"] == queue_id
         assert bench.state(queue_id) == state
         if state is not None:
             assert bench.stored(queue_id).done == done
+            assert bench.stored(queue_id).reported == set(bounced)
+        never = {index: str(NEVER) for index in bounced}
+        told = [(kind, never.items() <= story.items()) for kind, story in bench.sender.told]
+        assert told == ([(ReportKind.FAILURE, True)] if bounced else [])
+        assert [line["kind"] for line in daemon.events("reported")] == ["failed"] * len(told)
 
 
 def test_a_request_bears_all_that_an_agent_needs(bench: Bench) -> None:
@@ -259,6 +312,18 @@ def test_a_request_bears_all_that_an_agent_needs(bench: Bench) -> None:
         (1, ANN, ANN.title()),
     ]
     assert contents == [CONTENT]
+
+
+def test_a_message_that_is_delivered_costs_its_journal_nothing(bench: Bench) -> None:
+    """The usual case: each write would be one more for every message of every day."""
+    queue_id = bench.enqueue(BOB, ANN)
+    bench.agent.answer = saying(SENT, SENT)
+    with (bench.directory / path_of("incoming", queue_id)).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        with bench.start():
+            bench.wait_state(queue_id, None)
+        assert os.fstat(file.fileno()).st_size == size
+    assert bench.bounce.requests == []
 
 
 def test_a_deferred_message_waits_for_its_retry_time_even_over_a_restart(bench: Bench) -> None:
@@ -286,15 +351,14 @@ def test_a_recipient_who_has_the_message_never_gets_it_again(bench: Bench) -> No
     assert asked == [[0, 1], *[[1]] * (len(asked) - 1)]
 
 
-def test_a_message_that_is_too_old_is_held_with_its_story(bench: Bench) -> None:
-    bench.agent.answer = saying(LATER)
-    with bench.start(maximal_queue_lifetime=3600.0) as daemon:
-        queue_id = bench.send(age=3700)
-        assert (
-            "undelivered after 3700 s: 450 4.2.1 mailbox busy" in logged(daemon, "held")["reason"]
-        )
-        assert bench.state(queue_id) == "hold"
-    assert bench.stored(queue_id).outcomes[0].status == LATER
+def test_an_agent_that_always_dies_is_a_deferral_in_the_end(bench: Bench) -> None:
+    """Else a message that no agent survives would be tried for ever, and nobody told."""
+    bench.agent.answer = lambda *_: None
+    with bench.start(minimal_backoff_time=0.1) as daemon:
+        bench.send()
+        assert "no delivery agent lived" in logged(daemon, "deferred")["reason"]
+        events = [line["event"] for line in daemon.log()]
+    assert events[: events.index("deferred")].count("request_lost") == 11
 
 
 def test_an_agent_that_dies_costs_no_attempt(bench: Bench) -> None:
@@ -336,6 +400,232 @@ def test_an_agent_that_is_silent_is_a_deferral(bench: Bench) -> None:
         bench.send()
         assert "unavailable" in logged(daemon, "deferred")["reason"]
     silence.set()
+
+
+# What the sender is told
+
+
+def test_the_sender_is_told_of_a_bounce_while_others_are_still_tried_and_only_once(
+    bench: Bench,
+) -> None:
+    bench.agent.answer = saying(NEVER, LATER)
+    with bench.start(minimal_backoff_time=0.3):
+        queue_id = bench.send(BOB, ANN)
+        wait_until(lambda: len(bench.agent.requests) >= 3, "two retries")
+        bench.agent.answer = saying(SENT, NEVER)
+        bench.wait_state(queue_id, None)
+    assert [list(story) for _, story in bench.sender.told] == [[0, 1], [0, 1]]
+    assert bench.sender.told[0][1] == {0: str(NEVER), 1: str(LATER)}
+    assert bench.sender.told[1] == bench.sender.never(0, 1)
+    assert {to.index for request in bench.agent.requests[1:] for to in request.recipients} == {1}
+
+
+@pytest.mark.parametrize("sender", ["sender@example.org", ""])
+def test_a_message_that_is_too_old_goes_back_with_its_story(bench: Bench, sender: str) -> None:
+    bench.agent.answer = saying(LATER)
+    with bench.start(maximal_queue_lifetime=3600.0, bounce_queue_lifetime=3600.0) as daemon:
+        bench.notify(queue_id := bench.enqueue(age=3700, sender=sender))
+        bench.wait_state(queue_id, None)
+        (line,) = daemon.events("delivery")
+    expired = f"delivery time expired; last: {LATER}"
+    assert bench.sender.told == [(ReportKind.FAILURE, {0: f"554 5.4.7 {expired}"})]
+    assert (line["queue_id"], line["to"], line["original_to"]) == (queue_id, BOB, BOB.title())
+    assert (line["status"], line["relay"], line["dsn"]) == ("bounced", "none", "5.4.7")
+    assert len(bench.agent.requests) == 1  # not before a last attempt
+
+
+def test_the_sender_is_told_once_that_a_message_waits(bench: Bench) -> None:
+    bench.agent.answer = saying(LATER)
+    with bench.start(minimal_backoff_time=0.3, delay_warning_time=3600.0) as daemon:
+        old, young = bench.send(age=3700), bench.send()
+        wait_until(lambda: len(daemon.events("deferred")) >= 6, "three attempts each")
+        assert bench.stored(old).delay_reported
+        assert not bench.stored(young).delay_reported
+    assert bench.sender.told == [(ReportKind.DELAY, {0: str(LATER)})]
+
+
+def refuse(_: Report) -> Message:
+    return Refused(Status(451, "4.3.0", "Internal error"), "out of order")
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [(refuse, "out of order"), (lambda _: None, "connection was lost")],
+    ids=["refused", "died"],
+)
+def test_a_report_that_fails_is_tried_again_and_the_delivery_is_not(
+    bench: Bench, failure: Callable[[Report], Message | None], reason: str
+) -> None:
+    bench.agent.answer = saying(NEVER)
+    bench.sender.reply = failure
+    with bench.start() as daemon:
+        queue_id = bench.send()
+        line = logged(daemon, "deferred")
+        assert reason in line["reason"]
+        assert reason in daemon.events("report_failed")[0]["reason"]
+        assert bench.state(queue_id) == "deferred"
+        assert bench.stored(queue_id).reason == line["reason"]
+        bench.sender.reply = lambda _: Reported("B" * 22)
+        bench.wait_state(queue_id, None)  # soon, not after minimal_backoff_time
+    assert bench.sender.told == [bench.sender.never(0)]
+    assert len(bench.agent.requests) == 1
+
+
+def test_without_a_bounce_service_nothing_is_lost(bench: Bench) -> None:
+    path = bench.directory / "private/bounce"
+    kept = path.rename(path.with_name("kept"))
+    bench.agent.answer = saying(NEVER)
+    with bench.start() as daemon:
+        queue_id = bench.send()
+        assert "No such file" in logged(daemon, "report_failed")["reason"]
+        bench.wait_state(queue_id, "deferred")
+        kept.rename(path)
+        bench.wait_state(queue_id, None)
+    assert bench.sender.told == [bench.sender.never(0)]
+
+
+def test_what_nobody_can_be_told_of_is_held(bench: Bench) -> None:
+    bench.agent.answer = saying(NEVER)
+    bench.sender.reply = lambda _: Reported("")
+    with bench.start() as daemon:
+        bench.notify(queue_id := bench.enqueue(sender="double-bounce@posthouse.test"))
+        line = logged(daemon, "held")
+        assert (line["queue_id"], line["level"]) == (queue_id, "error")
+        assert line["reason"] == f"nobody to tell: 1 bounced: {NEVER}"
+        assert bench.state(queue_id) == "hold"
+        assert bench.give_up(queue_id) == 0  # what is held is an operator's
+    assert bench.stored(queue_id).outcomes[0].status == NEVER
+
+
+def test_a_crash_before_the_sender_is_known_to_be_told_repeats_the_report_alone(
+    bench: Bench,
+) -> None:
+    bench.agent.answer = saying(NEVER)
+    with bench.start() as first:
+        bench.sender.reply = lambda _: first.process.kill()
+        queue_id = bench.send()
+        first.ended()
+    assert bench.stored(queue_id).done == {0}
+    bench.sender.reply = lambda _: Reported("B" * 22)
+    with bench.start():
+        bench.wait_state(queue_id, None)
+    assert bench.sender.told == [bench.sender.never(0)]
+    assert (len(bench.bounce.requests), len(bench.agent.requests)) == (2, 1)
+
+
+def test_under_soft_bounce_nothing_bounces(bench: Bench) -> None:
+    bench.agent.answer = saying(NEVER)
+    with bench.start(soft_bounce=True) as daemon:
+        queue_id = bench.send()
+        assert logged(daemon, "deferred")["reason"] == "450 4.1.1 no such mailbox"
+        assert bench.state(queue_id) == "deferred"
+    assert bench.bounce.requests == []
+
+
+# An operator gives a message up
+
+GIVEN_UP = "554 5.4.7 returned to the sender by the operator"
+
+
+def test_a_waiting_message_is_returned_without_another_attempt(bench: Bench) -> None:
+    bench.agent.answer = saying(SENT, LATER)
+    with bench.start() as daemon:
+        queue_id = bench.send(BOB, ANN)
+        logged(daemon, "deferred")
+        assert bench.give_up("0" * 22) == 0
+        assert bench.give_up(queue_id) == 1
+        bench.wait_state(queue_id, None)
+        assert daemon.events("delivery")[-1]["text"].endswith(f"operator; last: {LATER}")
+    assert bench.sender.told == [
+        (ReportKind.FAILURE, {0: str(SENT), 1: f"{GIVEN_UP}; last: {LATER}"})
+    ]
+    assert len(bench.agent.requests) == 1
+
+
+@pytest.mark.parametrize("place", ["incoming", "deferred"])
+def test_a_message_that_is_not_yet_known_is_found(bench: Bench, place: State) -> None:
+    with bench.start():
+        bench.wait_state(bench.send(), None)  # the first scan is over
+        queue_id = bench.enqueue()
+        if place != "incoming":
+            bench.queue.move(queue_id, "incoming", place)
+        assert bench.give_up(queue_id) == 1
+        bench.wait_state(queue_id, None)
+    assert bench.sender.told == [(ReportKind.FAILURE, {0: GIVEN_UP})]
+    assert len(bench.agent.requests) == 1
+
+
+def test_an_attempt_under_way_is_awaited_before_a_message_is_returned(bench: Bench) -> None:
+    agent = Held(bench, LATER)
+    with bench.start():
+        queue_id = bench.send()
+        wait_until(lambda: bench.agent.requests, "the delivery")
+        assert bench.give_up(queue_id) == 1
+        assert bench.state(queue_id) == "incoming"
+        agent.release()
+        bench.wait_state(queue_id, None)
+    assert bench.sender.told == [(ReportKind.FAILURE, {0: f"{GIVEN_UP}; last: {LATER}"})]
+
+
+def test_a_message_given_up_while_its_sender_is_told_is_returned_whole(bench: Bench) -> None:
+    telling = threading.Event()
+
+    def tell(_: Report) -> Message:
+        telling.wait(10)
+        return Reported("B" * 22)
+
+    bench.sender.reply = tell
+    bench.agent.answer = saying(NEVER, LATER)
+    with bench.start():
+        queue_id = bench.send(BOB, ANN)
+        wait_until(lambda: bench.bounce.requests, "the first report")
+        assert bench.give_up(queue_id) == 1
+        telling.set()
+        bench.wait_state(queue_id, None)
+    assert [list(story.values())[1] for _, story in bench.sender.told] == [
+        str(LATER),
+        f"{GIVEN_UP}; last: {LATER}",
+    ]
+    assert len(bench.agent.requests) == 1
+
+
+# Destinations that cannot be reached
+
+
+def test_mail_for_a_dead_destination_is_deferred_at_once(bench: Bench) -> None:
+    bench.agent.answer = unreachable
+    with bench.start() as daemon:
+        first = bench.send("a@dead.test")
+        bench.wait_state(first, "deferred")
+        line = logged(daemon, "suspended")
+        assert (line["transport"], line["destination"]) == ("virtual", "dead.test")
+        assert line["until"] > time.time() + 200
+        second = bench.send("b@dead.test")
+        bench.wait_state(second, "deferred")
+        bench.agent.answer = saying(SENT)
+        bench.wait_state(bench.send(BOB), None)
+        assert [request.nexthop for request in bench.agent.requests] == [
+            "dead.test",
+            "posthouse.test",
+        ]
+        reason = "451 4.4.1 delivery temporarily suspended: connection timed out"
+        assert bench.stored(second).reason == reason
+        # An operator who wants it tried knows more than we do.
+        assert bench.flush(first) == 1
+        bench.wait_state(first, None)
+        assert logged(daemon, "resumed")["destination"] == "dead.test"
+
+
+def test_a_backlog_for_a_dead_destination_does_not_stay_active(bench: Bench) -> None:
+    bench.agent.answer = unreachable
+    with bench.start(qmgr_message_active_limit=1) as daemon:
+        dead = [bench.send("a@dead.test") for _ in range(5)]
+        for queue_id in dead:
+            bench.wait_state(queue_id, "deferred")
+        bench.agent.answer = saying(SENT)
+        bench.wait_state(bench.send(BOB), None)
+        assert len(daemon.events("suspended")) == 1
+    assert len(bench.agent.requests) == 2
 
 
 # Finding messages
@@ -490,8 +780,9 @@ def test_what_one_request_brought_is_on_disk_while_another_is_pending(bench: Ben
 class Held:
     """An agent that holds its delivery until it is let go."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, status: Status = SENT) -> None:
         self._let_go = threading.Event()
+        self._status = status
         bench.agent.answer = self._answer
 
     def release(self) -> None:
@@ -499,7 +790,7 @@ class Held:
 
     def _answer(self, request: Deliver, descriptors: list[int]) -> Message | bytes | None:
         self._let_go.wait(20)
-        return saying(SENT)(request, descriptors)
+        return saying(self._status)(request, descriptors)
 
 
 def test_a_killed_queue_manager_leaves_its_deliveries_to_their_agents(bench: Bench) -> None:
@@ -555,18 +846,6 @@ def test_a_second_queue_manager_says_who_is_in_its_way(bench: Bench) -> None:
     with bench.start() as first, bench.start(ready=False, service_checkin_time=1.0) as second:
         assert second.ended() == os.EX_TEMPFAIL
         assert f"held by process {first.process.pid}" in logged(second, "start_failed")["reason"]
-
-
-def test_the_journal_tells_the_whole_story(bench: Bench) -> None:
-    """A bounce report will be made of it: every attempt, in order."""
-    bench.agent.answer = saying(LATER)
-    with bench.start(minimal_backoff_time=0.2):
-        queue_id = bench.send()
-        wait_until(lambda: bench.state(queue_id) and bench.stored(queue_id).attempts == 2, "two")
-        bench.agent.answer = saying(NEVER)
-        bench.wait_state(queue_id, "hold")
-    message = bench.stored(queue_id)
-    assert (message.attempts, message.outcomes[0].status) == (2, NEVER)
 
 
 def test_malformed_requests_end_their_connection_alone(bench: Bench) -> None:

@@ -116,6 +116,7 @@ ROUTES = [
     ("postmaster@posthouse.test", "postmaster@posthouse.test", VIRTUAL, "virtual", None),
     ("root@posthouse.test", "root@posthouse.test", DEFAULT, "smtp", "posthouse.test"),
     ("postmaster@other.test", "postmaster@other.test", DEFAULT, "smtp", "other.test"),
+    ("double-bounce@example.org", "double-bounce@example.org", VIRTUAL, "virtual", "example.org"),
 ]
 
 
@@ -141,6 +142,20 @@ def test_host_that_carries_no_foreign_mail(short_path: Path, listener: socket.so
         reply = client.resolve("postmaster")
         assert isinstance(reply, Resolved)
         assert reply.transport == "virtual"
+
+
+@pytest.mark.parametrize("local", ["double-bounce", "Double-BOUNCE", '"double-bounce"'])
+def test_answers_to_postmaster_notices_are_discarded(
+    short_path: Path, listener: socket.socket, local: str
+) -> None:
+    """Wherever other mail goes, and from whomever: else a bounce of a bounce would come back."""
+    parameters = {"default_transport": "", "virtual_mailbox_domains": ["posthouse.test"]}
+    with start(short_path, listener, parameters), Client(listener) as client:
+        reply = client.resolve(f"{local}@Posthouse.test")
+        assert isinstance(reply, Resolved)
+        assert reply.address == f"{local.strip(chr(34))}@posthouse.test"
+        assert (reply.domain_class, reply.transport) == (VIRTUAL, "discard")
+        assert reply.nexthop == "undeliverable postmaster notification"
 
 
 def test_garbage_costs_its_own_connection_only(short_path: Path, listener: socket.socket) -> None:

@@ -4,14 +4,29 @@ import os
 from typing import Final
 
 from mta.proto.envelope import Envelope, Origin, Recipient
+from mta.proto.status import Disposition, Status
+from mta.queue.journal import Attempted, Retry
 from mta.queue.queue_id import new_queue_id
 from mta.queue.store import QueueStore
 from mta.queue.writer import QueueWriter
 
-__all__ = ["ARRIVED", "CONTENT", "enqueue", "make_envelope", "new_writer"]
+__all__ = [
+    "ARRIVED",
+    "BUSY",
+    "CONTENT",
+    "DELIVERED",
+    "defer",
+    "enqueue",
+    "make_envelope",
+    "new_writer",
+]
 
 ARRIVED: Final = 1_700_000_000.25
 CONTENT: Final = b"Subject: x\r\n\r\nbody\r\n"
+DELIVERED: Final = Attempted(
+    ARRIVED, 0, Disposition.DELIVERED, Status(250, "2.0.0", "Ok"), "virtual"
+)
+BUSY: Final = Attempted(ARRIVED, 1, Disposition.DEFERRED, Status(450, "4.2.0", "Busy"), "virtual")
 
 
 def make_envelope(recipients: int = 3) -> Envelope:
@@ -41,3 +56,12 @@ def enqueue(queue: QueueStore, content: bytes = CONTENT, envelope: Envelope | No
     writer.seal()
     writer.close()
     return writer.queue_id
+
+
+def defer(queue: QueueStore, envelope: Envelope | None = None) -> str:
+    """A message that was tried twice: its first recipient has it, the second's mailbox was busy."""
+    queue_id = enqueue(queue, envelope=envelope)
+    waiting = Retry(ARRIVED, 2, ARRIVED + 300, "450 4.2.0 Busy")
+    queue.append_log("incoming", queue_id, [DELIVERED, BUSY, waiting])
+    queue.move(queue_id, "incoming", "deferred")
+    return queue_id

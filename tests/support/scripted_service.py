@@ -1,7 +1,8 @@
 """A service of the internal protocol whose answers a test scripts; it shares no code with mta.ipc.
 
 `answer(request, descriptors)` runs in a thread of the connection. It returns a message to reply
-with, octets to send as they are, or None: then the connection is closed without a word.
+with, octets to send as they are, or None: then the connection is closed without a word. What it
+returns for a message that has no reply is ignored.
 """
 
 import os
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Final, Generic, Self, TypeVar
 
 import msgspec
@@ -39,11 +40,12 @@ def _frame(number: int, body: Message) -> bytes:
     return msgspec.msgpack.encode((PROTOCOL_VERSION, number, body))
 
 
-def _body(data: bytes, kind: type[Request]) -> tuple[int, Request]:
+def _body(data: bytes, kind: type[Request] | UnionType) -> tuple[int, Request]:
     """The number and the body of a frame."""
     version, number, body = msgspec.msgpack.decode(data, type=tuple[int, int, list[object]])
     assert version == PROTOCOL_VERSION
-    return number, msgspec.convert(body, kind)
+    request: Request = msgspec.convert(body, kind)
+    return number, request
 
 
 def notify(directory: Path, path: str, body: Message) -> None:
@@ -79,7 +81,11 @@ class ScriptedService(Generic[Request]):
     """Serves one socket from construction to the end of its context."""
 
     def __init__(
-        self, directory: Path, path: str, request_type: type[Request], answer: Answer[Request]
+        self,
+        directory: Path,
+        path: str,
+        request_type: type[Request] | UnionType,
+        answer: Answer[Request],
     ) -> None:
         self.answer = answer
         self.requests: list[Request] = []
@@ -123,6 +129,8 @@ class ScriptedService(Generic[Request]):
         self.requests.append(request)
         try:
             reply = self.answer(request, descriptors)
+            if not request.answered:
+                return True
             if reply is not None:
                 client.send(reply if isinstance(reply, bytes) else _frame(number, reply))
             return reply is not None

@@ -117,8 +117,11 @@ def _all_ready(new_instance: NewInstance, scan: str) -> Instance:
         {row: {"min_free": 1, "numprocs": 1} for row in rows},
     )
     instance.start()
+    ready = {*rows, "qmgr", "log"}
     instance.wait_status(
-        lambda status: all(row["state"] == "running" for row in status["services"]),
+        lambda status: all(
+            row["state"] == "running" for row in status["services"] if row["name"] in ready
+        ),
         "all rows ready",
     )
     return instance

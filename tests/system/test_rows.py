@@ -15,7 +15,7 @@ MESSAGE = b"Subject: rows\r\n\r\nText\r\n"
 
 def test_delivery_by_the_daemon_of_the_how_to(new_instance: NewInstance, tmp_path: Path) -> None:
     """A site's own program takes a row's place: the manual's example, as it is printed."""
-    program = tmp_path / "discard.py"
+    program = tmp_path / "swallow.py"
     (example,) = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
     program.write_text(example)
     command = [sys.executable, "-I", str(program)]
@@ -24,7 +24,7 @@ def test_delivery_by_the_daemon_of_the_how_to(new_instance: NewInstance, tmp_pat
     with instance.smtp() as client:
         client.greeted().mail(ALICE, [BOB], MESSAGE)
     delivery = instance.wait_log("delivery", to=BOB)
-    assert (delivery["status"], delivery["relay"]) == ("sent", "discard")
+    assert (delivery["status"], delivery["relay"]) == ("sent", "swallow")
     instance.wait_log("removed", queue_id=delivery["queue_id"])
     assert not instance.maildir("bob").path.exists()
 

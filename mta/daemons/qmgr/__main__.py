@@ -5,23 +5,39 @@ NAME
 
 DESCRIPTION
     Learns of messages by notification on public/qmgr and by scanning incoming/ and deferred/, asks
-    the rewrite service for routes and the delivery agents for outcomes, and then removes, defers
-    or holds each message. Messages are retried with growing pauses until they are too old. What
-    has bounced or become too old goes to hold/, for there is no service yet that reports it.
+    the rewrite service for routes and the delivery agents for outcomes, and then removes or defers
+    each message. Messages are retried with growing pauses until they are too old. The sender of
+    what has bounced or become too old is told through the bounce service before the message goes;
+    where there is nobody to tell, it goes to hold/. An operator may have a message returned before
+    its time; qmgr remembers that in memory only, until it is done.
+
+    Destinations have windows of parallel deliveries that follow from success and failure. One that
+    cannot be reached is suspended for minimal_backoff_time: mail for it is deferred at once with
+    the reason, and then one delivery at a time probes it. A flush ends all suspensions.
 
 SECURITY
     Whoever can connect to public/qmgr may only name queue ids. Queue files and other daemons'
     answers are checked as gossip. It writes the queue directories, and nothing else.
 
+STANDARDS
+    RFC 3463 (enhanced status codes): 5.4.7 for what is too old, or given up by an operator.
+
 DIAGNOSTICS
-    Events of the log: active, delivery (where no agent decided), removed, deferred, held, corrupt,
-    request_lost, outcome_ignored, queue_error. Exit status 75 when another queue manager keeps
-    pid/qmgr.lock for most of service_checkin_time.
+    Events of the log: active, delivery (where no agent decided), removed, deferred, held, reported,
+    report_failed, suspended, resumed, corrupt, request_lost, outcome_ignored, queue_error. Exit
+    status 75 when another queue manager keeps pid/qmgr.lock for most of service_checkin_time.
+
+BUGS
+    A crash between the bounce service's answer and the next record repeats a report. A backlog of
+    more than qmgr_message_active_limit messages to one destination that is slow but alive keeps
+    other mail waiting.
 
 CONFIGURATION PARAMETERS
-    minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, queue_run_delay,
-    qmgr_message_active_limit, default_destination_concurrency_limit,
-    default_destination_recipient_limit, delivery_timeout, ipc_timeout, service_checkin_time
+    minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, bounce_queue_lifetime,
+    delay_warning_time, soft_bounce, queue_run_delay, qmgr_message_active_limit,
+    initial_destination_concurrency, default_destination_concurrency_limit,
+    default_destination_concurrency_failed_cohort_limit, default_destination_recipient_limit,
+    delivery_timeout, ipc_timeout, service_checkin_time
 
 FILES
     incoming/, deferred/, hold/, corrupt/ - queue files; pid/qmgr.lock - one queue manager a queue
@@ -31,10 +47,13 @@ import asyncio
 import resource
 from typing import Final
 
-from mta.daemons.qmgr.delivery import Deliveries, transports_of
+from mta.daemons.qmgr.delivery import Deliveries
 from mta.daemons.qmgr.lock import QueueLock
 from mta.daemons.qmgr.manager import Manager
-from mta.ipc.messages import Accepted, Arrived, QmgrRequest
+from mta.daemons.qmgr.reporting import Reporter
+from mta.daemons.qmgr.transport import transports_of
+from mta.ipc.bounce import BounceClient
+from mta.ipc.messages import Accepted, Arrived, GiveUp, QmgrRequest
 from mta.ipc.rewrite import RewriteClient
 from mta.ipc.server import RequestServer
 from mta.master.daemon import Context, Needs, run
@@ -59,14 +78,17 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         self._lock = await QueueLock.acquire(parameters.service_checkin_time * _LOCK_PATIENCE)
         self._store = QueueStore()
         self._rewrite = RewriteClient(context.loop, parameters.ipc_timeout, context.log)
+        self._bounce = BounceClient(context.loop, parameters.ipc_timeout, context.log)
         self._manager = Manager(
             store=self._store,
             deliveries=Deliveries(
                 self._rewrite.resolve,
                 transports_of(context.snapshot, parameters, context.loop, context.log),
-                parameters.default_destination_recipient_limit,
-                context.log,
+                recipient_limit=parameters.default_destination_recipient_limit,
+                soft_bounce=parameters.soft_bounce,
+                log=context.log,
             ),
+            reporter=Reporter(self._bounce.report, parameters, context.log),
             parameters=parameters,
             active_limit=_active_limit(parameters.qmgr_message_active_limit),
             loop=context.loop,
@@ -88,6 +110,8 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         if isinstance(request, Arrived):
             self._manager.arrived(request.queue_id)
             return None
+        if isinstance(request, GiveUp):
+            return Accepted(self._manager.give_up(request.queue_id))
         return Accepted(self._manager.flush(request.queue_id))
 
 

@@ -1,9 +1,8 @@
 """From recipients to outcomes: routes, requests to delivery agents, and their answers.
 
 The law: every recipient gets an outcome, unless the request was lost with its agent, or nobody
-listens any more because the master died; what is not understood is a deferral. A request goes out
-when it is its turn: each transport has as many under way as its row of the service table can
-serve, and each destination a limit of its own.
+listens any more because the master died; what is not understood is a deferral. Under soft_bounce
+nothing that an agent says is final but a delivery.
 """
 
 import asyncio
@@ -12,19 +11,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
-from mta.config.parameters import Parameters
-from mta.config.snapshot import Snapshot
-from mta.daemons.qmgr.scheduler import Turns
+from mta.daemons.qmgr.transport import Suspended, Transport
 from mta.delivery.report import log_outcome
 from mta.ipc.client import NotListening, RequestLost, Unavailable
-from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import Deliver, DeliverRecipient, Outcome, Outcomes, Resolved
 from mta.proto.envelope import Recipient
 from mta.proto.status import Disposition, MailError, Status
 from mta.queue.reader import StoredMessage
 from mta.util.log import Log
 
-__all__ = ["Deliveries", "Transport", "transports_of"]
+__all__ = ["Deliveries"]
 
 Item = TypeVar("Item")
 
@@ -35,61 +31,6 @@ _NO_OUTCOME: Final = Status(451, "4.3.0", "delivery agent gave no usable outcome
 _CLASS: Final = {Disposition.DELIVERED: 2, Disposition.DEFERRED: 4, Disposition.BOUNCED: 5}
 
 
-class Transport:
-    """One row of the service table that delivers: requests wait here for their turn."""
-
-    def __init__(self, client: DeliveryClient, turns: Turns[asyncio.Future[None]]) -> None:
-        self._client = client
-        self._turns = turns
-        self._closed = False
-
-    async def deliver(self, request: Deliver, descriptor: int) -> Outcomes:
-        """Send one request when it is its turn.
-
-        MailError when the agent refused, cannot be reached or is too slow; RequestLost when it
-        died over the request, or when the queue manager retires before the request's turn.
-        """
-        turn = asyncio.get_running_loop().create_future()
-        self._turns.put(request.nexthop, turn)
-        self._begin()
-        await turn
-        try:
-            return await self._client.deliver(request, descriptor)
-        finally:
-            self._turns.done(request.nexthop)
-            self._begin()
-
-    def close(self) -> None:
-        """Begin no more requests; those under way go on."""
-        self._closed = True
-        self._begin()
-
-    def _begin(self) -> None:
-        while (begun := self._turns.take()) is not None:
-            nexthop, turn = begun
-            if self._closed:
-                turn.set_exception(RequestLost("the queue manager retires"))
-                self._turns.done(nexthop)
-            else:
-                turn.set_result(None)
-
-
-def transports_of(
-    snapshot: Snapshot, parameters: Parameters, loop: asyncio.AbstractEventLoop, log: Log
-) -> dict[str, Transport]:
-    """A transport for each row that listens on the socket of its own name."""
-    transports = {}
-    for row in snapshot.services:
-        path = f"private/{row.name}"
-        if f"ipc:{path}" in row.listen:
-            limit = row.numprocs * row.client_limit
-            transports[row.name] = Transport(
-                DeliveryClient(path, loop, parameters.delivery_timeout, log, limit),
-                Turns(limit, parameters.default_destination_concurrency_limit),
-            )
-    return transports
-
-
 class Deliveries:
     """Delivers a message to recipients, by whatever transports they need."""
 
@@ -97,13 +38,21 @@ class Deliveries:
         self,
         resolve: Callable[[str], Awaitable[Resolved]],
         transports: Mapping[str, Transport],
+        *,
         recipient_limit: int,
+        soft_bounce: bool,
         log: Log,
     ) -> None:
         self._resolve = resolve
         self._transports = transports
         self._recipient_limit = recipient_limit
+        self._soft_bounce = soft_bounce
         self._log = log
+
+    def probe(self) -> None:
+        """Try suspended destinations again with the next message to each."""
+        for transport in self._transports.values():
+            transport.probe()
 
     def close(self) -> None:
         """Begin no more requests: those that wait for their turn are lost."""
@@ -174,6 +123,8 @@ class Deliveries:
             return []
         except Unavailable as error:
             failure = MailError(_TRANSPORT_MISSING, error.reason)
+        except Suspended as error:
+            failure, name = error, "none"  # nobody was talked to
         except MailError as error:
             failure = error
         else:
@@ -190,7 +141,7 @@ class Deliveries:
         for outcome in reply.outcomes:
             if outcome.index in missing and _is_coherent(outcome):
                 missing.remove(outcome.index)
-                usable.append(outcome)
+                usable.append(self._softened(outcome))
             else:
                 self._log.error(
                     "outcome_ignored",
@@ -217,10 +168,18 @@ class Deliveries:
         """The outcome where no agent gave one; the log then has it from us."""
         permanent = error.status.is_permanent
         disposition = Disposition.BOUNCED if permanent else Disposition.DEFERRED
-        outcome = Outcome(recipient.index, disposition, error.status, relay)
+        outcome = self._softened(Outcome(recipient.index, disposition, error.status, relay))
         delay = time.time() - arrived
         log_outcome(self._log, queue_id, recipient, outcome, delay, error.reason)
         return outcome
+
+    def _softened(self, outcome: Outcome) -> Outcome:
+        """The outcome, or under soft_bounce the deferral that stands for a bounce."""
+        if not self._soft_bounce or outcome.disposition is not Disposition.BOUNCED:
+            return outcome
+        status = outcome.status
+        softened = Status(status.code - 100, "4" + status.enhanced[1:], status.text)
+        return Outcome(outcome.index, Disposition.DEFERRED, softened, outcome.relay)
 
 
 async def _as_they_end(

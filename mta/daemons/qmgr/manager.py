@@ -3,8 +3,9 @@
     waiting (calendar)  ->  active (one task)  ->  gone | hold/ | waiting again
 
 The law: an id is waiting or active, never both, so that however often it is notified and found it
-is handled once. What an attempt brought is on the file before the file moves, and the file has
-moved before the id waits again: a crash between two steps repeats a step, and loses nothing.
+is handled once. What an attempt brought is on the file before the sender is told of it and before
+the file moves, and the file has moved before the id waits again: a crash between two steps repeats
+a step, and loses nothing.
 """
 
 import asyncio
@@ -17,11 +18,14 @@ from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.daemons.qmgr.delivery import Deliveries
-from mta.daemons.qmgr.message import Again, Attempt, Hold, Postpone, Remove, Verdict
+from mta.daemons.qmgr.message import Again, Attempt, Hold, Owe, Postpone, Remove, Verdict
 from mta.daemons.qmgr.recovery import Recovery
+from mta.daemons.qmgr.reporting import Reporter
 from mta.daemons.qmgr.scheduler import Calendar, Entry
+from mta.delivery.report import log_outcome
+from mta.ipc.messages import DeliverRecipient, Outcome
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
-from mta.queue.journal import Attempted, JournalRecord, Retry
+from mta.queue.journal import JournalRecord, Retry
 from mta.queue.layout import State
 from mta.queue.reader import StoredMessage
 from mta.queue.store import QueueStore
@@ -32,7 +36,7 @@ __all__ = ["Manager"]
 _BURST: Final = 50  # attempts begun before others get the loop
 _LOCKED_PAUSE: Final = 1.0  # seconds until a file that somebody works on is looked at again
 _FIRST_PAUSE: Final = 1.0  # seconds until a lost request is repeated; doubled each time
-_MOST_LOSSES: Final = 20  # of which the pause takes account
+_MOST_LOSSES: Final = 10  # in a row; the next one is a deferral
 
 
 @dataclass
@@ -40,7 +44,8 @@ class _Memory:
     """What must not be forgotten of a message from one attempt to the next in this process."""
 
     losses: int = 0  # attempts in a row that settled nothing
-    unwritten: list[Attempted] = field(default_factory=list)  # the disk would not take them
+    unwritten: list[JournalRecord] = field(default_factory=list)  # the disk would not take them
+    given_up: bool = False  # an operator wants no more attempts
 
 
 class Manager:
@@ -51,6 +56,7 @@ class Manager:
         *,
         store: QueueStore,
         deliveries: Deliveries,
+        reporter: Reporter,
         parameters: Parameters,
         active_limit: int,
         loop: asyncio.AbstractEventLoop,
@@ -59,6 +65,7 @@ class Manager:
         """At most `active_limit` messages are open at once."""
         self._store = store
         self._deliveries = deliveries
+        self._reporter = reporter
         self._parameters = parameters
         self._active_limit = active_limit
         self._loop = loop
@@ -84,11 +91,30 @@ class Manager:
             self._wait(Entry(time.time(), queue_id, deferred=False, found=False))
 
     def flush(self, queue_id: str) -> int:
-        """Try one message now, or all when `queue_id` is empty; the count of those that waited."""
+        """Try one message now, or all when `queue_id` is empty; the count of those that waited.
+
+        Suspended destinations are tried as well: an operator knows more than the last failure.
+        """
+        self._deliveries.probe()
         count = self._calendar.hasten(time.time(), queue_id)
         self._look.set()
         self._schedule(0.0)
         return count
+
+    def give_up(self, queue_id: str) -> int:
+        """Return one message to its sender now, after an attempt that is under way; 0 or 1.
+
+        No attempt is made for that. Nothing but this process's memory knows of it until then.
+        """
+        if queue_id not in self:
+            entry = self._recovery.find(queue_id)
+            if entry is None:
+                return 0
+            self._wait(entry)
+        self._memories.setdefault(queue_id, _Memory()).given_up = True
+        self._calendar.hasten(time.time(), queue_id)
+        self._schedule(0.0)
+        return 1
 
     def look(self) -> None:
         """Scan the queue directories now."""
@@ -188,7 +214,7 @@ class Manager:
                 if entry.found:
                     await self._loop.run_in_executor(self._verifier, message.verify_content)
                 attempt = await self._attempt(message)
-                return self._settle(entry, message, attempt)
+                return await self._settle(entry, message, attempt)
         except (QueueFileMissing, QueueFileIncomplete) as error:
             # Notified twice, or an operator was faster; or still being written: cleanup tells.
             self._log.debug("passed_over", queue_id=entry.queue_id, reason=error.reason)
@@ -199,8 +225,15 @@ class Manager:
     async def _attempt(self, message: StoredMessage) -> Attempt:
         """Try all recipients that are left; record what comes in while others are pending."""
         memory = self._memories.get(message.queue_id)
-        unwritten = memory.unwritten if memory is not None else ()
-        attempt = Attempt(message.envelope, message.outcomes, unwritten)
+        attempt = Attempt(
+            message.envelope,
+            message.outcomes,
+            reported=message.reported,
+            delay_reported=message.delay_reported,
+            unwritten=memory.unwritten if memory is not None else (),
+        )
+        if memory is not None and memory.given_up:
+            return attempt
         recipients = attempt.recipients()
         self._log.info(
             "active",
@@ -221,16 +254,37 @@ class Manager:
 
     # Settling
 
-    def _settle(self, entry: Entry, message: StoredMessage, attempt: Attempt) -> Entry | None:
-        """Bring the verdict to the file; return the message's next entry."""
-        verdict = attempt.verdict(time.time(), self._parameters)
+    async def _settle(self, entry: Entry, message: StoredMessage, attempt: Attempt) -> Entry | None:
+        """Tell the sender, and bring the verdict to the file; return the message's next entry."""
         try:
+            self._end(message, attempt)
+            await self._reporter.tell(message, attempt, self._record)
+            verdict = attempt.verdict(time.time(), self._parameters)
             return self._apply(verdict, entry, message, attempt)
         except OSError as error:
             self._log.error("queue_error", queue_id=message.queue_id, reason=str(error))
             memory = self._memories.setdefault(message.queue_id, _Memory())
             memory.unwritten = attempt.unwritten
             return self._soon(entry)
+
+    def _end(self, message: StoredMessage, attempt: Attempt) -> None:
+        """Decide about the recipients for whom the attempt was the last, whatever it brought."""
+        memory = self._memories.get(message.queue_id)
+        if memory is not None and memory.given_up:
+            self._decide(message, attempt, attempt.give_up())
+        elif memory is not None and memory.losses >= _MOST_LOSSES:
+            self._decide(message, attempt, attempt.lose())
+        self._decide(message, attempt, attempt.expire(time.time(), self._parameters))
+
+    def _decide(self, message: StoredMessage, attempt: Attempt, outcomes: list[Outcome]) -> None:
+        """Outcomes that no agent gave: the log has them from us."""
+        now = time.time()
+        attempt.note(now, outcomes)
+        envelope = message.envelope
+        for outcome in outcomes:
+            recipient = envelope.recipients[outcome.index]
+            given = DeliverRecipient(outcome.index, recipient.address, recipient.original)
+            log_outcome(self._log, message.queue_id, given, outcome, now - envelope.arrived)
 
     def _apply(
         self, verdict: Verdict, entry: Entry, message: StoredMessage, attempt: Attempt
@@ -246,19 +300,30 @@ class Manager:
                 self._store.move(queue_id, message.state, "hold")
                 self._log.error("held", queue_id=queue_id, reason=reason)
                 return None
+            case Owe(reason):
+                following = self._soon(entry)
+                self._defer(message, attempt, message.attempts, following.due, reason)
+                return following._replace(deferred=True, found=False)
             case Postpone(due, reason):
-                attempts = message.attempts + 1
-                self._record(message, attempt, Retry(time.time(), attempts, due, reason))
-                if message.state != "deferred":
-                    self._store.move(queue_id, message.state, "deferred")
-                self._log.info(
-                    "deferred", queue_id=queue_id, attempts=attempts, next=due, reason=reason
-                )
-                self._memories.pop(queue_id, None)
+                self._defer(message, attempt, message.attempts + 1, due, reason)
+                memory = self._memories.pop(queue_id, None)
+                if memory is not None and memory.given_up:  # while the sender was told of others
+                    self._memories[queue_id] = _Memory(given_up=True)
+                    due = time.time()
                 return Entry(due, queue_id, deferred=True, found=False)
             case Again():
                 self._record(message, attempt)
                 return self._soon(entry._replace(found=False))
+
+    def _defer(
+        self, message: StoredMessage, attempt: Attempt, attempts: int, due: float, reason: str
+    ) -> None:
+        self._record(message, attempt, Retry(time.time(), attempts, due, reason))
+        if message.state != "deferred":
+            self._store.move(message.queue_id, message.state, "deferred")
+        self._log.info(
+            "deferred", queue_id=message.queue_id, attempts=attempts, next=due, reason=reason
+        )
 
     def _record(self, message: StoredMessage, attempt: Attempt, *further: JournalRecord) -> None:
         records = [*attempt.unwritten, *further]

@@ -26,6 +26,7 @@ from mta.util.log import Log
 __all__ = ["Recovery"]
 
 _SLICE: Final = 0.005  # seconds of the loop's time at once
+_STATES: Final[tuple[State, ...]] = ("incoming", "deferred")
 
 
 class Recovery:
@@ -41,8 +42,7 @@ class Recovery:
         An OSError ends the scan: a directory that cannot be read.
         """
         pause_at = time.monotonic() + _SLICE
-        states: tuple[State, ...] = ("incoming", "deferred")
-        for state in states:
+        for state in _STATES:
             for queue_id in self._store.scan(state):
                 if queue_id not in known:
                     entry = self._entry(state, queue_id)
@@ -51,6 +51,20 @@ class Recovery:
                 if time.monotonic() >= pause_at:
                     await asyncio.sleep(0)
                     pause_at = time.monotonic() + _SLICE
+
+    def find(self, queue_id: str) -> Entry | None:
+        """An entry for one message of incoming/ or deferred/, due at once; None if there is none.
+
+        A file that cannot be read is left to the scan.
+        """
+        for state in _STATES:
+            try:
+                self._store.open_message(state, queue_id).close()
+            except (QueueFileMissing, QueueFileIncomplete, QueueFileCorrupt, OSError) as error:
+                self._log.debug("not_found", queue_id=queue_id, state=state, reason=str(error))
+            else:
+                return Entry(0.0, queue_id, deferred=state == "deferred", found=True)
+        return None
 
     def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
         """Move a damaged file to corrupt/ and say so loudly."""

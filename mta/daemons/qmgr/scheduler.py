@@ -1,20 +1,16 @@
-"""What is worked on next: due times, turns at destinations, the pause after a failure.
+"""What is worked on next: due times, and the pause after a failure.
 
 The law: nothing is due before its time; fresh and deferred mail alternate, so that a backlog of
-either kind never starves the other; within a transport the destinations take turns, each with a
-limit of its own, so that a slow one holds up nobody else. Pure: the clock is an argument, and
-times are seconds since the epoch.
+either kind never starves the other. Pure: the clock is an argument, and times are seconds since
+the epoch.
 """
 
 import heapq
-from collections import deque
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-__all__ = ["Calendar", "Entry", "Turns", "next_attempt"]
+__all__ = ["Calendar", "Entry", "next_attempt"]
 
 _SLACK: Final = 64  # outdated heap items that are not worth a rebuild
-
-Job = TypeVar("Job")
 
 
 class Entry(NamedTuple):
@@ -125,60 +121,3 @@ class Calendar:
     def hasten(self, now: float, queue_id: str = "") -> int:
         """Make one message due, or all; the count of messages concerned."""
         return self._fresh.hasten(now, queue_id) + self._deferred.hasten(now, queue_id)
-
-
-class _Destination(Generic[Job]):
-    """The deliveries to one nexthop: those that wait and the number under way."""
-
-    __slots__ = ("busy", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Job] = deque()
-        self.busy = 0
-
-
-class Turns(Generic[Job]):
-    """The deliveries of one transport: who waits, who is next, who is under way.
-
-    At most `transport_limit` are under way at once, and at most `destination_limit` to one
-    nexthop. Of the destinations that may have another one, each has one in turn.
-    """
-
-    def __init__(self, transport_limit: int, destination_limit: int) -> None:
-        self._transport_limit = transport_limit
-        self._destination_limit = destination_limit
-        self._busy = 0
-        self._destinations: dict[str, _Destination[Job]] = {}
-        self._ready: deque[str] = deque()  # once each: jobs waiting, and below the limit
-
-    def put(self, nexthop: str, job: Job) -> None:
-        """Let a delivery wait for its turn."""
-        destination = self._destinations.setdefault(nexthop, _Destination())
-        destination.waiting.append(job)
-        if len(destination.waiting) == 1 and destination.busy < self._destination_limit:
-            self._ready.append(nexthop)
-
-    def take(self) -> tuple[str, Job] | None:
-        """Begin the next delivery; None while every place is taken or nothing waits."""
-        if self._busy >= self._transport_limit or not self._ready:
-            return None
-        nexthop = self._ready.popleft()
-        destination = self._destinations[nexthop]
-        job = destination.waiting.popleft()
-        destination.busy += 1
-        self._busy += 1
-        if destination.waiting and destination.busy < self._destination_limit:
-            self._ready.append(nexthop)
-        return nexthop, job
-
-    def done(self, nexthop: str) -> None:
-        """End a delivery that `take` began, whatever came of it."""
-        destination = self._destinations[nexthop]
-        was_full = destination.busy == self._destination_limit
-        destination.busy -= 1
-        self._busy -= 1
-        if destination.waiting:
-            if was_full:
-                self._ready.append(nexthop)
-        elif not destination.busy:
-            del self._destinations[nexthop]

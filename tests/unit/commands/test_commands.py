@@ -20,8 +20,8 @@ NO_CHANGES: dict[str, list[str]] = {
 
 def test_check_of_a_valid_configuration(run_mta: RunMta, folder: ConfigurationFolder) -> None:
     assert run_mta("check").stdout == (
-        "valid: profile hub, services log qmgr smtp cleanup rewrite resolver outbound lmtp "
-        "virtual\n"
+        "valid: profile hub, services "
+        "log qmgr smtp cleanup rewrite resolver outbound lmtp virtual bounce error discard\n"
     )
     assert not folder.queue.exists()
 

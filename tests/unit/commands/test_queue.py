@@ -1,71 +1,29 @@
+"""`mta queue list|show|cat|delete|flush`: what an operator sees, and what goes."""
+
 import json
 import os
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import pytest
-from click.testing import CliRunner, Result
-from support.queue_files import ARRIVED, CONTENT, enqueue, make_envelope
+from support.commands import MtaQueue
+from support.queue_files import ARRIVED, CONTENT, defer, enqueue, make_envelope
+from support.scripted_service import ScriptedService
 
-from mta.commands.queue import queue as command
-from mta.ipc.messages import Accepted, Flush, QmgrRequest
+from mta.ipc.messages import Accepted, Flush
 from mta.proto.envelope import Envelope, Origin, Recipient
-from mta.proto.status import Disposition, Status
-from mta.queue.journal import Attempted, Retry
-from mta.queue.layout import create_layout, path_of
+from mta.queue.layout import path_of
 from mta.queue.store import QueueStore
 
 UNKNOWN = "0" * 22
-DELIVERED = Attempted(ARRIVED, 0, Disposition.DELIVERED, Status(250, "2.0.0", "Ok"), "virtual")
-BUSY = Attempted(ARRIVED, 1, Disposition.DEFERRED, Status(450, "4.2.0", "Busy"), "virtual")
-WAITING = Retry(ARRIVED, 2, ARRIVED + 300, "450 4.2.0 Busy")
 
 
-@dataclass
-class Options:
-    queue_directory: str
-
-
-Mta = Callable[..., Result]
-
-
-@pytest.fixture
-def store(short_path: Path) -> Iterator[QueueStore]:
-    create_layout(str(short_path))
-    opened = QueueStore(str(short_path))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def mta_queue(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mta:
-    """Run `mta queue ARGUMENTS`."""
-    monkeypatch.chdir("/")  # flush changes it
-
-    def run(*arguments: str, stdin: str = "") -> Result:
-        return CliRunner().invoke(command, arguments, obj=Options(str(short_path)), input=stdin)
-
-    return run
-
-
-def deferred(store: QueueStore) -> str:
-    queue_id = enqueue(store)
-    store.append_log("incoming", queue_id, [DELIVERED, BUSY, WAITING])
-    store.move(queue_id, "incoming", "deferred")
-    return queue_id
-
-
-def test_an_empty_queue(store: QueueStore, mta_queue: Mta) -> None:
+def test_an_empty_queue(store: QueueStore, mta_queue: MtaQueue) -> None:
     assert mta_queue("list").output == "The queue is empty.\n"
     assert json.loads(mta_queue("list", "--json").output) == []
 
 
-def test_the_list_has_a_line_for_each_message(store: QueueStore, mta_queue: Mta) -> None:
-    waiting = deferred(store)
+def test_the_list_has_a_line_for_each_message(store: QueueStore, mta_queue: MtaQueue) -> None:
+    waiting = defer(store)
     fresh = enqueue(store)
     done = mta_queue("list")
     assert done.exit_code == 0
@@ -78,8 +36,8 @@ def test_the_list_has_a_line_for_each_message(store: QueueStore, mta_queue: Mta)
     assert any(fresh in line and "incoming" in line for line in lines)
 
 
-def test_the_list_for_programs(store: QueueStore, mta_queue: Mta) -> None:
-    queue_id = deferred(store)
+def test_the_list_for_programs(store: QueueStore, mta_queue: MtaQueue) -> None:
+    queue_id = defer(store)
     assert json.loads(mta_queue("list", "--json").stdout) == [
         {
             "queue_id": queue_id,
@@ -90,13 +48,15 @@ def test_the_list_for_programs(store: QueueStore, mta_queue: Mta) -> None:
             "next_attempt": ARRIVED + 300,
             "sender": "sender@example.org",
             "recipients": ["user1@posthouse.test", "user2@posthouse.test"],
+            "statuses": ["450 4.2.0 Busy", ""],
             "reason": "450 4.2.0 Busy",
+            "damaged": False,
         }
     ]
 
 
 def test_a_damaged_file_is_listed_with_its_damage(
-    store: QueueStore, mta_queue: Mta, short_path: Path
+    store: QueueStore, mta_queue: MtaQueue, short_path: Path
 ) -> None:
     queue_id = enqueue(store)
     path = short_path / path_of("incoming", queue_id)
@@ -108,8 +68,8 @@ def test_a_damaged_file_is_listed_with_its_damage(
     assert "truncated" in done.stderr
 
 
-def test_one_message_in_full(store: QueueStore, mta_queue: Mta) -> None:
-    queue_id = deferred(store)
+def test_one_message_in_full(store: QueueStore, mta_queue: MtaQueue) -> None:
+    queue_id = defer(store)
     text = mta_queue("show", queue_id).stdout
     assert f"Queue id:     {queue_id}\n" in text
     assert (
@@ -130,7 +90,9 @@ def test_one_message_in_full(store: QueueStore, mta_queue: Mta) -> None:
     assert found["header"] == "Subject: x\n\n"
 
 
-def test_nothing_that_a_peer_wrote_steers_the_terminal(store: QueueStore, mta_queue: Mta) -> None:
+def test_nothing_that_a_peer_wrote_steers_the_terminal(
+    store: QueueStore, mta_queue: MtaQueue
+) -> None:
     recipient = Recipient("\x9b31m@posthouse.test", "\u202e@posthouse.test")
     origin = Origin("SMTP", "192.0.2.1", 1, "\x9b", "smtp")
     envelope = Envelope("\x9b@x", (recipient,), origin, ARRIVED, body_8bit=False)
@@ -140,7 +102,7 @@ def test_nothing_that_a_peer_wrote_steers_the_terminal(store: QueueStore, mta_qu
     assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
-def test_cat_writes_every_octet(store: QueueStore, mta_queue: Mta) -> None:
+def test_cat_writes_every_octet(store: QueueStore, mta_queue: MtaQueue) -> None:
     content = bytes(range(256)) * 5000 + b"\r\n"
     queue_id = enqueue(store, content)
     done = mta_queue("cat", queue_id)
@@ -151,15 +113,15 @@ def test_cat_writes_every_octet(store: QueueStore, mta_queue: Mta) -> None:
 @pytest.mark.parametrize("verb", ["show", "cat", "delete", "flush"])
 @pytest.mark.parametrize("queue_id", [UNKNOWN, "../../etc/passwd", "x\x1b"])
 def test_an_unknown_id_is_named(
-    store: QueueStore, mta_queue: Mta, verb: str, queue_id: str
+    store: QueueStore, mta_queue: MtaQueue, verb: str, queue_id: str
 ) -> None:
     done = mta_queue(verb, queue_id)
     assert done.exit_code == os.EX_NOINPUT
     assert f"no message with queue id {queue_id.replace(chr(27), '?')}" in done.stderr
 
 
-def test_delete_takes_a_message_from_wherever_it_is(store: QueueStore, mta_queue: Mta) -> None:
-    first, second, third, kept = deferred(store), enqueue(store), enqueue(store), enqueue(store)
+def test_delete_takes_a_message_from_wherever_it_is(store: QueueStore, mta_queue: MtaQueue) -> None:
+    first, second, third, kept = defer(store), enqueue(store), enqueue(store), enqueue(store)
     store.quarantine(third, "incoming")
     done = mta_queue("delete", first, UNKNOWN, second, third)
     assert done.exit_code == os.EX_NOINPUT
@@ -168,7 +130,7 @@ def test_delete_takes_a_message_from_wherever_it_is(store: QueueStore, mta_queue
     assert [entry["queue_id"] for entry in json.loads(mta_queue("list", "--json").stdout)] == [kept]
 
 
-def test_delete_reads_ids_from_standard_input(store: QueueStore, mta_queue: Mta) -> None:
+def test_delete_reads_ids_from_standard_input(store: QueueStore, mta_queue: MtaQueue) -> None:
     wanted = [enqueue(store) for _ in range(3)]
     done = mta_queue("delete", "-", stdin="\n".join(wanted) + "\n\n")
     assert (done.exit_code, done.stdout) == (0, "3 deleted.\n")
@@ -180,9 +142,9 @@ def test_delete_reads_ids_from_standard_input(store: QueueStore, mta_queue: Mta)
     [(["--yes"], "", 0), ([], "y\n", 0), ([], "n\n", 2), ([], "", 2)],
 )
 def test_delete_all_asks_before(
-    store: QueueStore, mta_queue: Mta, arguments: list[str], answer: str, left: int
+    store: QueueStore, mta_queue: MtaQueue, arguments: list[str], answer: str, left: int
 ) -> None:
-    deferred(store)
+    defer(store)
     enqueue(store)
     done = mta_queue("delete", "--all", *arguments, stdin=answer)
     assert (done.exit_code == 0) == (left == 0)
@@ -190,60 +152,35 @@ def test_delete_all_asks_before(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", UNKNOWN]])
-def test_delete_wants_ids_or_all(mta_queue: Mta, arguments: list[str]) -> None:
+def test_delete_wants_ids_or_all(mta_queue: MtaQueue, arguments: list[str]) -> None:
     done = mta_queue("delete", *arguments)
     assert done.exit_code != 0
     assert "give queue ids, or --all" in done.stderr
 
 
-def test_a_queue_that_is_not_there(mta_queue: Mta, short_path: Path) -> None:
-    done = CliRunner().invoke(command, ["list"], obj=Options(str(short_path / "none")))
+def test_a_queue_that_is_not_there(mta_queue: MtaQueue, short_path: Path) -> None:
+    done = mta_queue("list", directory=short_path / "none")
     assert done.exit_code == os.EX_NOINPUT
     assert str(short_path / "none") in done.stderr
 
 
-def test_flush_without_a_queue_manager(store: QueueStore, mta_queue: Mta) -> None:
+def test_flush_without_a_queue_manager(store: QueueStore, mta_queue: MtaQueue) -> None:
     done = mta_queue("flush")
     assert done.exit_code == os.EX_UNAVAILABLE
-    assert "the queue manager does not answer" in done.stderr
-
-
-class QueueManager:
-    """Answers one Flush on public/qmgr."""
-
-    def __init__(self, directory: Path) -> None:
-        self.asked: list[Flush] = []
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(str(directory / "public/qmgr"))
-        self._listener.listen()
-        self._thread = threading.Thread(target=self._answer, daemon=True)
-        self._thread.start()
-
-    def _answer(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection, self._listener:
-            _, number, body = msgspec.msgpack.decode(connection.recv(65536))
-            request = msgspec.convert(body, QmgrRequest)
-            assert isinstance(request, Flush)
-            self.asked.append(request)
-            connection.send(msgspec.msgpack.encode((1, number, Accepted(7))))
-
-    def join(self) -> None:
-        self._thread.join(10)
+    assert "the running system does not answer: public/qmgr" in done.stderr
 
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_flush_asks_the_queue_manager(
-    store: QueueStore, mta_queue: Mta, short_path: Path, everything: bool
+    store: QueueStore, mta_queue: MtaQueue, short_path: Path, everything: bool
 ) -> None:
-    queue_id = "" if everything else deferred(store)
-    manager = QueueManager(short_path)
-    done = mta_queue("flush", *([queue_id] if queue_id else []))
-    manager.join()
-    assert manager.asked == [Flush(queue_id)]
+    queue_id = "" if everything else defer(store)
+    with ScriptedService(short_path, "public/qmgr", Flush, lambda *_: Accepted(7)) as manager:
+        done = mta_queue("flush", *([queue_id] if queue_id else []))
+    assert manager.requests == [Flush(queue_id)]
     assert (done.exit_code, done.stdout) == (0, "7 to be tried now.\n")
 
 
-def test_a_large_envelope_is_shown_whole(store: QueueStore, mta_queue: Mta) -> None:
+def test_a_large_envelope_is_shown_whole(store: QueueStore, mta_queue: MtaQueue) -> None:
     queue_id = enqueue(store, envelope=make_envelope(1000))
     assert mta_queue("show", queue_id).stdout.count("Recipient:") == 1000

@@ -49,8 +49,9 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
 
 def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = programs(read_by_supervisor(folder, monkeypatch))
-    rows = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp", "virtual"}
-    assert set(found) == rows | {"reload_"}
+    agents = {"virtual", "outbound", "lmtp", "error", "discard"}
+    services = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "bounce"}
+    assert set(found) == {*services, *agents, "reload_"}
     slots = found["smtp"].process_configs
     assert [slot.name for slot in slots] == [f"smtp_{number:03d}" for number in range(20)]
     slot = slots[0]

@@ -432,10 +432,8 @@ services:
 """
     )
     services = {service.name: service for service in folder.compile().services}
-    assert list(services) == [
-        *("log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp"),
-        "submission",
-    ]
+    profile = ("log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "lmtp")
+    assert list(services) == [*profile, "bounce", "error", "discard", "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from support.ipc import Journal, Listening, RawPeer
 from support.messages import is_valid, messages
 
+from mta.ipc.bounce import BounceClient
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.connection import Descriptors, MessageTypes, encode
@@ -23,6 +24,8 @@ from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import (
     FRAME_LIMIT,
     Begin,
+    BounceReply,
+    BounceRequest,
     CleanupReply,
     CleanupRequest,
     Deliver,
@@ -34,6 +37,8 @@ from mta.ipc.messages import (
     QmgrReply,
     QmgrRequest,
     Refused,
+    Report,
+    ReportKind,
     Resolve,
     RewriteReply,
     RewriteRequest,
@@ -52,6 +57,7 @@ GOOD: dict[MessageTypes, Message] = {
     CleanupRequest: Begin("", ORIGIN, False, (RECIPIENT,), b"", True),
     QmgrRequest: Flush(),
     DeliveryRequest: DELIVER,
+    BounceRequest: Report(ReportKind.FAILURE, "B" * 22),
 }
 STDIN = 0  # a descriptor that is always open
 REFUSED = Refused(Status(450, "4.2.0", "busy"))
@@ -209,7 +215,7 @@ class Rogue:
 
 
 PATIENCE = 1.0  # seconds; only an answer that is promised and never comes costs it
-CLIENTS = ("rewrite", "cleanup", "qmgr", "delivery")
+CLIENTS = ("rewrite", "cleanup", "qmgr", "delivery", "bounce")
 
 
 def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journal) -> Asking:
@@ -225,6 +231,11 @@ def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journ
     if name == "delivery":
         delivery = DeliveryClient(path, loop, PATIENCE, journal.log, 10)
         return Asking(lambda: delivery.deliver(DELIVER, STDIN), DeliveryRequest, DeliveryReply)
+    if name == "bounce":
+        bounce = BounceClient(loop, PATIENCE, journal.log, path)
+        return Asking(
+            lambda: bounce.report(ReportKind.DELAY, "B" * 22, STDIN), BounceRequest, BounceReply
+        )
     cleanup = CleanupClient(loop, PATIENCE, journal.log, path)
 
     async def commit() -> object:

@@ -11,8 +11,10 @@ import pytest
 from support.ipc import Journal, Listening, RawPeer, soon
 
 from mta.ipc import rewrite as rewrite_module
+from mta.ipc.bounce import BounceClient
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.client import RequestLost, Unavailable
+from mta.ipc.connection import encode
 from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import (
     CONTENT_LIMIT,
@@ -29,6 +31,7 @@ from mta.ipc.messages import (
     FindAddresses,
     FindMailHosts,
     Flush,
+    GiveUp,
     HostAddresses,
     MailHost,
     MailHosts,
@@ -37,6 +40,9 @@ from mta.ipc.messages import (
     Outcomes,
     QmgrRequest,
     Refused,
+    Report,
+    Reported,
+    ReportKind,
     Resolved,
     ResolverRequest,
     RewriteRequest,
@@ -415,6 +421,23 @@ def test_qmgr_notification_and_flush(
     play(loop, scenario())
 
 
+def test_qmgr_gives_up(loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage) -> None:
+    client = QmgrClient(loop, 10, journal.log, stage.path)
+
+    async def scenario() -> None:
+        giving_up = asyncio.ensure_future(client.give_up(QUEUE_ID))
+        peer = await stage.server()
+        assert await peer.hear(QmgrRequest) == (1, GiveUp(QUEUE_ID))
+        peer.abort()  # asked again: to give up twice is the same
+        peer = await stage.server()
+        assert await peer.hear(QmgrRequest) == (1, GiveUp(QUEUE_ID))
+        peer.send(1, Accepted(1))
+        assert await giving_up == 1
+        client.close()
+
+    play(loop, scenario())
+
+
 # delivery agents
 
 REQUEST = Deliver(
@@ -468,5 +491,69 @@ def test_dying_agent_loses_the_request(
         peer.abort()
         with pytest.raises(RequestLost):
             await delivering
+
+    play(loop, scenario())
+
+
+# bounce
+
+
+@pytest.mark.parametrize("report", [QUEUE_ID, ""])
+def test_a_report_is_made_from_the_open_file(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage, tmp_path: Path, report: str
+) -> None:
+    client = BounceClient(loop, 10, journal.log, stage.path)
+    (tmp_path / "message").write_bytes(b"the journal")
+    descriptor = os.open(tmp_path / "message", os.O_RDONLY)
+
+    async def scenario() -> None:
+        reporting = asyncio.ensure_future(client.report(ReportKind.FAILURE, "C" * 22, descriptor))
+        peer = await stage.server()
+        await asyncio.sleep(0)
+        data, descriptors, _, _ = socket.recv_fds(peer.socket, 65536, 8)
+        [received] = descriptors
+        assert os.pread(received, 100, 0) == b"the journal"
+        os.close(received)
+        assert data == encode(1, Report(ReportKind.FAILURE, "C" * 22))
+        peer.send(1, Reported(report))
+        assert await reporting == report
+        client.close()
+
+    play(loop, scenario())
+    os.close(descriptor)
+
+
+def test_a_report_is_not_asked_for_twice(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    """It may have been made: whether another one is worth it, the queue manager decides."""
+    client = BounceClient(loop, 10, journal.log, stage.path)
+
+    async def scenario() -> None:
+        reporting = asyncio.ensure_future(client.report(ReportKind.DELAY, QUEUE_ID, 0))
+        peer = await stage.server()
+        await peer.hear_raw()
+        peer.abort()
+        with pytest.raises(RequestLost):
+            await reporting
+        assert stage.peers.empty()
+
+    play(loop, scenario())
+
+
+def test_a_refused_report_tells_why(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = BounceClient(loop, 10, journal.log, stage.path)
+
+    async def scenario() -> None:
+        reporting = asyncio.ensure_future(client.report(ReportKind.DELAY, QUEUE_ID, 0))
+        peer = await stage.server()
+        await peer.hear_raw()
+        peer.send(1, Refused(FULL, "no space"))
+        with pytest.raises(MailError) as caught:
+            await reporting
+        assert (caught.value.status, caught.value.reason) == (FULL, "no space")
+        client.close()
 
     play(loop, scenario())

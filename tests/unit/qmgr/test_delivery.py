@@ -1,27 +1,29 @@
 """An agent's reply is gossip: what is usable of it is used, the rest is a deferral."""
 
 import asyncio
-import json
 import os
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.ipc import Journal
+from support.queue_files import enqueue
 
-from mta.daemons.qmgr.delivery import Deliveries, Transport
-from mta.daemons.qmgr.scheduler import Turns
+from mta.daemons.qmgr.delivery import Deliveries
+from mta.daemons.qmgr.destinations import Limits
+from mta.daemons.qmgr.transport import Transport
 from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import Deliver, DomainClass, Outcome, Outcomes, Resolved
 from mta.proto.envelope import Envelope, Origin, Recipient
-from mta.proto.status import Disposition, Status
+from mta.proto.status import Disposition, MailError, Status
 from mta.queue.layout import create_layout
-from mta.queue.queue_id import new_queue_id
 from mta.queue.store import QueueStore
-from mta.queue.writer import QueueWriter
-from mta.util.log import Log
 
 SENT = Status(250, "2.0.0", "ok")
 LATER = Status(450, "4.2.1", "later")
+NEVER = Status(550, "5.1.1", "no such mailbox")
+Resolve = Callable[[str], Awaitable[Resolved]]
 UNUSABLE = Status(451, "4.3.0", "delivery agent gave no usable outcome")
 
 
@@ -45,6 +47,57 @@ def delivered(index: int, status: Status = SENT) -> Outcome:
     return Outcome(index, Disposition.DELIVERED, status, "virtual")
 
 
+def bounced(index: int, status: Status = NEVER) -> Outcome:
+    return Outcome(index, Disposition.BOUNCED, status, "virtual")
+
+
+class Queue:
+    """One message to two recipients, and a log that can be read."""
+
+    def __init__(self, directory: Path) -> None:
+        create_layout(str(directory))
+        self.store = QueueStore(str(directory))
+        self.recipients = (Recipient("a@x.test", ""), Recipient("b@x.test", ""))
+        self.envelope = Envelope(
+            "", self.recipients, Origin("SMTP", "", 0, "", "smtp"), time.time(), body_8bit=False
+        )
+        self.queue_id = enqueue(self.store, envelope=self.envelope)
+        self._journal = Journal()
+        self.log, self.events = self._journal.log, self._journal.events
+
+    def close(self) -> None:
+        self.store.close()
+        self._journal.close()
+
+    def deliver(
+        self, reply: list[Outcome], *, soft_bounce: bool = False, resolve: Resolve = resolve
+    ) -> list[Outcome]:
+        """What comes of an agent's reply."""
+        limits = Limits(1, 1, 1, 1, suspension=1.0, memory=1.0)
+        transport = Transport("virtual", ScriptedClient(*reply), limits, self.log)
+        deliveries = Deliveries(
+            resolve,
+            {"virtual": transport},
+            recipient_limit=50,
+            soft_bounce=soft_bounce,
+            log=self.log,
+        )
+
+        async def run() -> list[Outcome]:
+            with self.store.open_message("incoming", self.queue_id) as message:
+                batches = deliveries.deliver(message, dict(enumerate(self.recipients)))
+                return [outcome async for batch in batches for outcome in batch]
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    queue = Queue(tmp_path)
+    yield queue
+    queue.close()
+
+
 @pytest.mark.parametrize(
     ("reply", "statuses", "ignored"),
     [
@@ -59,33 +112,28 @@ def delivered(index: int, status: Status = SENT) -> Outcome:
     ids=["all", "any-order", "one-missing", "another", "twice", "contradiction", "none"],
 )
 def test_what_is_usable_of_a_reply_is_used(
-    tmp_path: Path, reply: list[Outcome], statuses: dict[int, Status], ignored: int
+    queue: Queue, reply: list[Outcome], statuses: dict[int, Status], ignored: int
 ) -> None:
-    create_layout(str(tmp_path))
-    store = QueueStore(str(tmp_path))
-    recipients = (Recipient("a@x.test", ""), Recipient("b@x.test", ""))
-    envelope = Envelope(
-        "", recipients, Origin("SMTP", "", 0, "", "smtp"), time.time(), body_8bit=False
-    )
-    writer = QueueWriter(store.descriptor, new_queue_id(time.time(), bytes(8)), envelope)
-    writer.write(b"content")
-    writer.seal()
-    writer.close()
-    log_file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    transport = Transport(ScriptedClient(*reply), Turns(1, 1))
-    log = Log(log_file, "qmgr", "qmgr_000", 1)
-    deliveries = Deliveries(resolve, {"virtual": transport}, 50, log)
-
-    async def deliver() -> list[Outcome]:
-        with store.open_message("incoming", writer.queue_id) as message:
-            batches = deliveries.deliver(message, dict(enumerate(recipients)))
-            return [outcome async for batch in batches for outcome in batch]
-
-    outcomes = asyncio.run(deliver())
-    os.close(log_file)
-    store.close()
+    outcomes = queue.deliver(reply)
     assert len(outcomes) == 2
     assert {it.index: it.status for it in outcomes} == statuses
-    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
-    assert events.count("outcome_ignored") == ignored
-    assert events.count("delivery") == list(statuses.values()).count(UNUSABLE)
+    assert len(queue.events("outcome_ignored")) == ignored
+    assert len(queue.events("delivery")) == list(statuses.values()).count(UNUSABLE)
+
+
+def test_under_soft_bounce_what_would_bounce_is_deferred(queue: Queue) -> None:
+    assert queue.deliver([delivered(0), bounced(1)], soft_bounce=True) == [
+        delivered(0),
+        Outcome(1, Disposition.DEFERRED, Status(450, "4.1.1", "no such mailbox"), "virtual"),
+    ]
+
+
+@pytest.mark.parametrize(("soft_bounce", "word"), [(False, "bounced"), (True, "deferred")])
+def test_an_address_without_a_route_softens_as_well(
+    queue: Queue, soft_bounce: bool, word: str
+) -> None:
+    async def refuse(address: str) -> Resolved:
+        raise MailError(NEVER)
+
+    queue.deliver([], soft_bounce=soft_bounce, resolve=refuse)
+    assert [line["status"] for line in queue.events("delivery")] == [word, word]

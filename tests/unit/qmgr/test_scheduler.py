@@ -1,13 +1,10 @@
 """The order of work, simulated: every test brings its own clock."""
 
-import heapq
-from collections import Counter
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.daemons.qmgr.scheduler import Calendar, Entry, Turns, next_attempt
+from mta.daemons.qmgr.scheduler import Calendar, Entry, next_attempt
 
 
 def fresh(queue_id: str, due: float = 0.0) -> Entry:
@@ -121,99 +118,3 @@ def test_the_calendar_is_a_sorted_list(steps: list[tuple[str, int, bool]]) -> No
                 assert entry.due == min(model.values()) == model.pop(entry.queue_id)
         assert len(calendar) == len(model)
         assert calendar.next_due() == min(model.values(), default=None)
-
-
-# Turns
-
-
-def test_destinations_take_turns() -> None:
-    turns: Turns[int] = Turns(transport_limit=100, destination_limit=100)
-    for number in range(3):
-        turns.put("big.example", number)
-    turns.put("small.example", 0)
-    order = [turns.take() for _ in range(5)]
-    assert order == [
-        ("big.example", 0),
-        ("small.example", 0),
-        ("big.example", 1),
-        ("big.example", 2),
-        None,
-    ]
-
-
-def test_a_destination_that_never_answers_holds_up_nobody_else() -> None:
-    turns: Turns[int] = Turns(transport_limit=10, destination_limit=2)
-    for number in range(50):
-        turns.put("stuck.example", number)
-        turns.put("quick.example", number)
-    delivered = 0
-    while (begun := turns.take()) is not None:
-        if begun[0] == "quick.example":
-            delivered += 1
-            turns.done("quick.example")
-    assert delivered == 50
-
-
-def test_the_transport_has_a_limit_over_all_destinations() -> None:
-    turns: Turns[int] = Turns(transport_limit=3, destination_limit=2)
-    for number in range(10):
-        turns.put(f"d{number}.example", number)
-    assert [turns.take() is not None for _ in range(4)] == [True, True, True, False]
-    turns.done("d0.example")
-    assert turns.take() == ("d3.example", 3)
-
-
-def test_no_memory_is_kept_of_a_destination_that_is_done_with() -> None:
-    turns: Turns[int] = Turns(transport_limit=3, destination_limit=2)
-    turns.put("a.example", 1)
-    turns.take()
-    turns.done("a.example")
-    assert not turns._destinations
-
-
-@given(
-    jobs=st.lists(st.integers(0, 4), max_size=60),
-    transport_limit=st.integers(1, 6),
-    destination_limit=st.integers(1, 4),
-    data=st.data(),
-)
-def test_every_delivery_begins_once_and_no_limit_is_ever_passed(
-    jobs: list[int], transport_limit: int, destination_limit: int, data: st.DataObject
-) -> None:
-    turns: Turns[int] = Turns(transport_limit, destination_limit)
-    waiting = list(enumerate(jobs))
-    running: list[str] = []
-    begun: list[int] = []
-    while len(begun) < len(jobs) or running:
-        another: bool = data.draw(st.booleans())
-        if waiting and (another or not running):
-            job, nexthop = waiting.pop(0)
-            turns.put(str(nexthop), job)
-        if (item := turns.take()) is not None:
-            begun.append(item[1])
-            running.append(item[0])
-        elif running:
-            turns.done(running.pop(data.draw(st.integers(0, len(running) - 1))))
-        assert len(running) <= transport_limit
-        assert max(Counter(running).values(), default=0) <= destination_limit
-    assert sorted(begun) == list(range(len(jobs)))
-    for nexthop in set(jobs):  # first come, first served within a destination
-        own = [job for job in begun if jobs[job] == nexthop]
-        assert own == sorted(own)
-
-
-def test_a_hundred_messages_to_a_dead_host_leave_the_living_alone() -> None:
-    """A dead host takes 10 s a delivery, a living one 1 s: the living one is never kept waiting."""
-    turns: Turns[float] = Turns(transport_limit=8, destination_limit=4)
-    cost = {"dead.example": 10.0, "living.example": 1.0}
-    for _ in range(100):
-        for nexthop, seconds in cost.items():
-            turns.put(nexthop, seconds)
-    now, running, ends = 0.0, list[tuple[float, str]](), Counter[str]()
-    while ends["living.example"] < 100:
-        while (begun := turns.take()) is not None:
-            heapq.heappush(running, (now + begun[1], begun[0]))
-        now, nexthop = heapq.heappop(running)
-        ends[nexthop] += 1
-        turns.done(nexthop)
-    assert now == 25.0  # 100 deliveries, 4 at once, 1 s each

@@ -7,7 +7,6 @@ wrote is shown without control characters.
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +20,16 @@ from mta.queue.queue_id import arrival_time
 from mta.queue.reader import StoredMessage
 from mta.queue.store import QueueStore
 
-__all__ = ["Details", "Entry", "details", "entries", "entry_table", "message_lines", "printable"]
+__all__ = [
+    "Details",
+    "Entry",
+    "details",
+    "entries",
+    "entry_of",
+    "entry_table",
+    "message_lines",
+    "printable",
+]
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,9 @@ class Entry:
     next_attempt: float  # seconds since the epoch; 0 = as soon as possible
     sender: str
     recipients: tuple[str, ...]  # those that are not finished
+    statuses: tuple[str, ...]  # the last word on each of them, empty for one that was not tried
     reason: str  # of the last deferral; of a damaged file, what is wrong with it
+    damaged: bool
 
 
 @dataclass(frozen=True)
@@ -70,27 +80,36 @@ class Details:
     header: str
 
 
-def entries(store: QueueStore) -> Iterator[Entry]:
-    """All messages of the queue, in no order; a damaged file is an entry too."""
-    for state in STATES:
+def entries(store: QueueStore, states: Iterable[State] = STATES) -> Iterator[Entry]:
+    """The messages in these states, in no order; a damaged file is an entry too."""
+    for state in states:
         for queue_id in store.scan(state):
-            try:
-                with store.open_message(state, queue_id) as message:
-                    yield _entry(message)
-            except (QueueFileMissing, QueueFileIncomplete):
-                continue  # delivered meanwhile, or not yet there
-            except QueueFileError as error:
-                with suppress(FileNotFoundError):
-                    yield _damaged_entry(store, state, queue_id, error.reason)
+            entry = entry_of(store, state, queue_id)
+            if entry is not None:  # else it was delivered meanwhile, or is not yet there
+                yield entry
+
+
+def entry_of(store: QueueStore, state: State, queue_id: str) -> Entry | None:
+    """One message; None if there is no complete file of that name."""
+    try:
+        with store.open_message(state, queue_id) as message:
+            return _entry(message)
+    except (QueueFileMissing, QueueFileIncomplete):
+        return None
+    except QueueFileError as error:
+        try:
+            return _damaged_entry(store, state, queue_id, error.reason)
+        except FileNotFoundError:
+            return None
 
 
 def _entry(message: StoredMessage) -> Entry:
-    done = message.done
-    left = (
-        recipient.address
+    done, outcomes = message.done, message.outcomes
+    left = {
+        index: recipient.address
         for index, recipient in enumerate(message.envelope.recipients)
         if index not in done
-    )
+    }
     return Entry(
         queue_id=message.queue_id,
         state=message.state,
@@ -99,15 +118,17 @@ def _entry(message: StoredMessage) -> Entry:
         attempts=message.attempts,
         next_attempt=message.next_attempt,
         sender=message.envelope.sender,
-        recipients=tuple(left),
+        recipients=tuple(left.values()),
+        statuses=tuple(str(outcomes[index].status) if index in outcomes else "" for index in left),
         reason=message.reason,
+        damaged=False,
     )
 
 
 def _damaged_entry(store: QueueStore, state: State, queue_id: str, reason: str) -> Entry:
     found = os.stat(path_of(state, queue_id), dir_fd=store.descriptor, follow_symlinks=False)
     arrived = arrival_time(queue_id)
-    return Entry(queue_id, state, found.st_size, arrived, 0, 0.0, "", (), reason)
+    return Entry(queue_id, state, found.st_size, arrived, 0, 0.0, "", (), (), reason, damaged=True)
 
 
 def details(message: StoredMessage) -> Details:
