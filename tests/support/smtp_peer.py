@@ -163,6 +163,8 @@ class SmtpPeer:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if not self.path:
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sessions += 1
                 self._open.add(client)
                 threads.append(threading.Thread(target=self._serve, args=(client,)))
@@ -261,16 +263,20 @@ class _Session:
         whole, _, self._rest = (b"\r\n" + self._rest).partition(b"\r\n.\r\n")
         content = (whole + b"\r\n").replace(b"\r\n.", b"\r\n")[2:]
         lmtp = "LHLO" in {each.partition(" ")[0].upper() for each in self.peer.commands}
+        received = Received(
+            self._hello, self._mail, tuple(self._recipients), content, self._encrypted
+        )
+        # Kept before the client hears of it: who looks after that finds it.
+        self.peer.messages.append(received)
         took = False
-        for address in self._recipients if lmtp else self._recipients[:1]:
-            took = self._react(f"end {address}", "end").startswith("2") or took
-        if not self._recipients:
-            self._react("end")
-        if took:
-            received = Received(
-                self._hello, self._mail, tuple(self._recipients), content, self._encrypted
-            )
-            self.peer.messages.append(received)
+        try:
+            for address in self._recipients if lmtp else self._recipients[:1]:
+                took = self._react(f"end {address}", "end").startswith("2") or took
+            if not self._recipients:
+                self._react("end")
+        finally:
+            if not took:
+                self.peer.messages.remove(received)
 
     def _start_tls(self) -> None:
         assert self.peer.context is not None, "the script agrees to TLS without a certificate"
