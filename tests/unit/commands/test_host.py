@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.certificates import make_pair
 from support.commands import RunMta
 from support.configuration import ConfigurationFolder
 from support.instance import separated
@@ -197,15 +198,8 @@ ROOTS = (
         "closed to mta, mtanet, vmail (root root 0700): chmod o+x",
     ),
     Plant(
-        "a key for everybody",
-        "key.pem",
-        chmod(0o644),
-        "a private key for everybody (root mtatls 0644): chmod 0640, and chgrp to a group of the "
-        "row's user alone (mtatls)",
-    ),
-    Plant(
         "a key that smtpd cannot read",
-        "key.pem",
+        "tls/posthouse.test.key",
         chmod(0o600),
         "not readable for mtanet (root mtatls 0600): chmod 0640, and chgrp to a group of the "
         "row's user alone (mtatls)",
@@ -222,7 +216,6 @@ ANYBODYS = (
     Plant("settings for everybody", "etc", chmod(0o777), "everybody could change it ("),
     Plant("logs for everybody", "log", chmod(0o777), "everybody could change it ("),
     Plant("mailboxes for everybody", "mail", chmod(0o777), "everybody could change it ("),
-    Plant("a key for everybody", "key.pem", chmod(0o644), "a private key for everybody ("),
 )
 
 
@@ -231,16 +224,16 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
     """A healthy host: rendered, with mailboxes and a key; the folder that all lies in."""
     base = folder.directory.parent
     (base / "mail").mkdir(mode=0o700)
-    (base / "key.pem").touch(mode=0o640)
-    (base / "key.pem").chmod(0o640)
+    pair = make_pair(base / "tls")
+    pair.key.chmod(0o640)
     if separated():
         shutil.chown(base / "mail", "vmail", "vmail")
-        shutil.chown(base / "key.pem", "root", "mtatls")
+        shutil.chown(pair.key, "root", "mtatls")
     folder.main(
         "virtual_mailbox_domains: [posthouse.test]\n"
         "smtpd_tls_security_level: may\n"
-        f"smtpd_tls_cert_file: {base}/key.pem\n"
-        f"smtpd_tls_key_file: {base}/key.pem\n"
+        f"smtpd_tls_cert_file: {pair.certificate}\n"
+        f"smtpd_tls_key_file: {pair.key}\n"
     )
     run_mta("render")
     return base
