@@ -27,7 +27,7 @@ The log is .local/log/mail.log, the command .local/bin/mta (--help). To stop: ma
 endef
 export CLOSING
 
-.PHONY: help up down clean check test reference control
+.PHONY: help up down clean check test bench reference control
 .SILENT:
 .DELETE_ON_ERROR:
 
@@ -37,6 +37,7 @@ help:
 	echo "make clean           make down, and remove .local"
 	echo "make check           formatting, types, layers, YAML, Ansible, spelling"
 	echo "make test            all tests"
+	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 25 minutes)"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
@@ -64,6 +65,10 @@ check: control
 
 test: control
 	pytest -n 4 --dist worksteal
+
+# BENCH: options and experiments, such as BENCH='--quick relay-*'; see BENCH=--help.
+bench: control
+	cd tests && python -m bench --output ../docs/benchmarks --json ../.local/bench.json $(BENCH)
 
 reference: control
 	python -I -m mta.commands reference docs/reference
