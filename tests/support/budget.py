@@ -16,8 +16,10 @@ from support.tracing import Trace
 __all__ = ["CallCounter", "Cost"]
 
 _NAME: Final = re.compile(r"(\w+)\(")
-# Frames leave by these two; what goes to clients and files is written. Descriptor 0 is the channel.
-_FRAME: Final = re.compile(r"send(?:to|msg)\((?!0<)\d+<socket:")
+# Frames leave by these two, and what a daemon tells the master, which is little: once a second at
+# most. What goes to clients and files is written.
+_FRAME: Final = re.compile(r"send(?:to|msg)\(\d+<socket:")
+_FAILED: Final = re.compile(r" = -1 E[A-Z]+ ")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Cost:
     calls: float
     frames: float  # sent to other daemons
     by_name: dict[str, float]
+
+    @property
+    def steady_calls(self) -> float:
+        """The calls without those that threads wait for each other with: their number is luck."""
+        return self.calls - self.by_name.get("futex", 0.0)
 
     def __str__(self) -> str:
         names = ", ".join(f"{name} {count:.2f}" for name, count in self.by_name.items())
@@ -46,8 +53,6 @@ class CallCounter(Trace):
         for call in self.calls():
             if name := _NAME.match(call.text):
                 calls[name[1]] += 1
-            frames += bool(
-                _FRAME.match(call.text) and not call.text.rpartition(" = ")[2].startswith("-")
-            )
+            frames += bool(_FRAME.match(call.text) and not _FAILED.search(call.text))
         by_name = {name: count / messages for name, count in calls.most_common()}
         return Cost(calls.total() / messages, frames / messages, by_name)
