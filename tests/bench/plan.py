@@ -80,11 +80,11 @@ def _relaying(share: int) -> Iterator[Experiment]:
 
 def _sessions(quick: bool) -> Iterator[Experiment]:
     for sessions in _SESSIONS[:4] if quick else _SESSIONS:
-        messages = max(sessions * 2, 300 if sessions < 4 else 1500) // (10 if quick else 1)
+        messages = max(sessions * 2, 300 if sessions < 4 else 1000) // (10 if quick else 1)
         yield Load(
             name=f"sessions-{sessions}",
             group="Sessions",
-            case=f"{sessions:,} sessions",
+            case=f"{sessions:,} at once",
             size=sessions,
             seconds=4.0,
             traffic=Traffic(max(sessions, messages), sessions),

@@ -54,9 +54,15 @@ class PosthouseServer:
             raise BenchError(str(error)) from error
 
     def stop(self) -> None:
-        if self.instance.queue.exists() and self.instance.processes():
+        if not (self.instance.queue.exists() and self.instance.processes()):
+            return
+        try:
+            self.instance.stop()
+            self.instance.wait_gone()
+        except AssertionError as error:
             with contextlib.redirect_stdout(sys.stderr):  # where it tells its story
                 self.instance.close()
+            raise BenchError(str(error)) from error
 
     @property
     def master(self) -> int:

@@ -81,7 +81,7 @@ def _circumstances(results: Results) -> str:
 
 
 def _section(group: str, text: str, measures: Sequence[Measure]) -> str:
-    both = any(measure.ratio for measure in measures)
+    both = any(measure.postfix for measure in measures)
     head = ["", "", "Ratio", "Posthouse", "Postfix"] if both else ["", "", "Posthouse"]
     rows = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
     case = ""

@@ -36,7 +36,7 @@ from bench.server import BenchError, Server
 __all__ = ["main"]
 
 _NEEDS: Final = ("postfix", "smtp-source", "smtp-sink", "strace")
-_TIME_LIMIT: Final = 40 * 60.0  # seconds after which no further experiment begins
+_TIME_LIMIT: Final = 30 * 60.0  # seconds after which no further experiment begins
 _DESCRIPTORS: Final = 8192  # for a thousand clients
 Turn = dict[ServerName, dict[Figure, float]]
 

@@ -16,7 +16,7 @@ __all__ = ["BOX_DOMAIN", "SINK_DOMAIN", "BenchError", "Server", "wait_empty"]
 
 SINK_DOMAIN = "sink.test"
 BOX_DOMAIN = "box.test"
-_PATIENCE = 60.0  # seconds until a queue is empty
+_PATIENCE = 90.0  # seconds until a queue is empty
 
 
 class BenchError(Exception):

@@ -26,7 +26,8 @@ END_TO_END_RATE: Final = Figure("end-to-end rate", "messages/s", "more")
 CPU: Final = Figure("CPU a message", "ms", "less")
 
 _LOOK: Final = 0.02  # seconds between two looks at the sink
-_PATIENCE: Final = 60.0  # seconds for sending, and again until everything has arrived
+# Seconds for sending, and again until all has arrived: more than a queue manager's longest pause.
+_PATIENCE: Final = 90.0
 
 
 @dataclass(frozen=True)
