@@ -19,9 +19,9 @@ _INTRODUCTION: Final = """# Benchmarks
 Posthouse beside Debian's Postfix: on one machine, with both queues on one disk, in turns. This page
 is written by `make bench`.
 
-A ratio is Posthouse to Postfix, pair by pair: the median, and the range in parentheses. Of rates
-(↑), more than 1 means that Posthouse is faster; of all else (↓), less than 1 means that it needs
-less. The columns of the servers are medians.
+A ratio is Posthouse to Postfix, pair by pair: the median, and the range in parentheses. Where more
+is better, a ratio above 1 speaks for Posthouse; where less is, one below 1. The columns of the
+servers are medians.
 """
 
 _REPETITION: Final = """
@@ -82,15 +82,18 @@ def _circumstances(results: Results) -> str:
 
 def _section(group: str, text: str, measures: Sequence[Measure]) -> str:
     both = any(measure.postfix for measure in measures)
-    head = ["", "", "Ratio", "Posthouse", "Postfix"] if both else ["", "", "Posthouse"]
-    rows = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
+    columns = ["Ratio", "Posthouse", "Postfix"] if both else ["Posthouse"]
+    rows = [
+        _line(["", "", "Better", *columns]),
+        _line(["---", "---", "---", *["---:"] * len(columns)]),
+    ]
     case = ""
     for measure in measures:
-        arrow = "↑" if measure.figure.better == "more" else "↓"
         name = "" if measure.figure.name == measure.case else measure.figure.name
         cells = [
             "" if measure.case == case else measure.case,
-            " ".join(filter(None, (name, measure.figure.unit, arrow))),
+            ", ".join(filter(None, (name, measure.figure.unit))),
+            measure.figure.better,
         ]
         if both:
             cells += [_ratio(measure.ratio), _median(measure.posthouse), _median(measure.postfix)]
