@@ -22,6 +22,8 @@ PYTHON := $(shell for python in /usr/bin/python3 python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v $$python && break; done)
 PORT := 2525
+# Where mail for other domains goes; empty: to each domain's own mail hosts, by MX.
+RELAYHOST :=
 
 # Ansible insists on a UTF-8 locale, and the one that ssh brought along may not exist here.
 export LC_ALL := C.UTF-8
@@ -41,22 +43,25 @@ The log is .local/log/mail.log, the command .local/bin/mta (--help). To stop: ma
 endef
 export CLOSING
 
-.PHONY: help up down clean check test reference users control place clone
+.PHONY: help up down clean check test bench reference users control place clone
 .SILENT:
 .DELETE_ON_ERROR:
 
 help:
-	echo "make up [PORT=2525]  set up, roll out into .local, start, send a first message"
+	echo "make up [PORT=2525] [RELAYHOST='[HOST]:PORT']"
+	echo "                     set up, roll out into .local, start, send a first message"
 	echo "make down            let mail in hand drain, and stop"
 	echo "make clean           make down, and remove .local"
 	echo "make check           formatting, types, layers, YAML, Ansible, spelling"
 	echo "make test            all tests"
 	echo "make users           (root) the users and groups that daemons run as"
+	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 25 minutes)"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
 	ansible-playbook -i inventory/local site.yml \
-		-e posthouse_root="$(LOCAL)" -e posthouse_port=$(PORT) -e posthouse_python=$(PYTHON)
+		-e posthouse_root="$(LOCAL)" -e posthouse_port=$(PORT) -e posthouse_python=$(PYTHON) \
+		-e 'posthouse_relayhost="$(RELAYHOST)"'
 	$(MTA) probe
 	echo
 	$(MTA) status
@@ -80,6 +85,10 @@ check: control
 
 test: clone $(if $(ROOT),users)
 	cd "$(CLONE)" && pytest -n 4 --dist worksteal
+
+# BENCH: options and experiments, such as BENCH='--quick relay-*'; see BENCH=--help.
+bench: clone $(if $(ROOT),users)
+	cd "$(CLONE)/tests" && python -m bench --output "$(CURDIR)/docs/benchmarks" --json "$(LOCAL)/bench.json" $(BENCH)
 
 reference: clone
 	python -I -m mta.commands reference docs/reference

@@ -11,6 +11,8 @@ import pytest
 from support.dialogue import Dialogue
 from support.ports import free_port
 from support.processes import kill, processes_in
+from support.smtp_peer import SmtpPeer
+from support.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -108,10 +110,12 @@ def test_from_a_fresh_clone_to_a_clean_one(clone: Clone) -> None:
     assert "changed=0 " in clone.make("up", f"PORT={port}")
     assert clone.master() == master
 
-    clone.make("up", f"PORT={other_port}")
-    assert clone.master() == master, "another port is a reload, not a restart"
-    with Dialogue("127.0.0.1", other_port) as client:
-        client.greeted()
+    with SmtpPeer("127.0.0.1") as relay:
+        clone.make("up", f"PORT={other_port}", f"RELAYHOST=[127.0.0.1]:{relay.port}")
+        assert clone.master() == master, "another port is a reload, not a restart"
+        with Dialogue("127.0.0.1", other_port) as client:
+            client.greeted().mail("a@posthouse.test", ["c@elsewhere.test"], b"Subject: out\r\n\r\n")
+        wait_until(lambda: relay.messages, "the message at the relay host")
     with pytest.raises(ConnectionRefusedError):
         Dialogue("127.0.0.1", port)
 
