@@ -301,7 +301,6 @@ REFUSALS = [
         slow("receiving the initial server greeting"), {"helo_timeout": SOON}),
     Row("greeting drips", Script(greeting=Drip("220 " + "x" * 400)),
         slow("receiving the initial server greeting"), {"helo_timeout": SOON}),
-    Row("reset", Script(greeting=Reset()), lost("receiving the initial server greeting")),
     Row("closed", Script(greeting=HangUp()), lost("receiving the initial server greeting")),
     Row("greeting 4yz", Script(greeting="450 4.3.2 later"),
         "450 4.3.2, elsewhere: host HOST refused to talk to me: 450 4.3.2 later"),
@@ -342,6 +341,16 @@ def test_no_session(row: Row) -> None:
         assert reason == row.verdicts
         (visit,) = peer.wait_over()
         assert "MAIL" not in visit.verbs
+
+
+def test_a_reset_in_place_of_a_greeting() -> None:
+    """It may strike before or after the client has learnt that it is connected."""
+    with SmtpPeer(Script(greeting=Reset())) as peer:
+        reason = run(lambda loop: failure(loop, endpoint(peer), TERMS))
+    assert reason in (
+        f"451 4.4.1, elsewhere: connect to HOST:{peer.port}: Connection reset by peer",
+        lost("receiving the initial server greeting"),
+    )
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
