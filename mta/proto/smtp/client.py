@@ -1,364 +1,408 @@
-"""The client's half of an SMTP or LMTP session as a state machine without IO.
+"""The client's half of an SMTP (RFC 5321) or LMTP (RFC 2033) session as a state machine without IO.
 
-    opening       greeting, EHLO (LHLO; HELO where EHLO is unknown), and again after STARTTLS
-    ready         nothing is expected; `mail` begins a transaction
-    transaction   [RSET] MAIL RCPT... DATA, in one write where the server pipelines (RFC 2920),
-                  else one by one; then content and its end
-    over          the server said 421, or what no server says, or nothing any more
+             awaited replies                  2yz                     4yz, 5yz
+    OPENING  greeting                         EHLO                    Refused
+             EHLO                             STARTTLS or READY       5yz: HELO; Refused
+             STARTTLS                         TLS                     Refused
+    READY    RSET, where one was needed       READY                   Refused
+    ENVELOPE MAIL                             go on                   all recipients: this answer
+             each RCPT                        go on                   this recipient: this answer
+             DATA (354)                       CONTENT                 the others: this answer
+    CONTENT  none; if one comes: the end      Broken                  the others: this answer
+    END      the end of the content           READY                   READY
+    CLOSED   octets are discarded
 
-Every command has one reply, in order; the end of content has one for each accepted recipient in
-LMTP (RFC 2033, 4.2). The owner feeds octets (`receive`), takes events (`next_event`), sends
-`data_to_send()`, and says `fail` when time or connection is over. Whatever happens, a transaction
-ends with one verdict for each of its recipients.
+Commands go out in one group where the server offers PIPELINING (RFC 2920), one at a time elsewhere;
+replies belong to commands by their order. 421 ends the session wherever it comes. What no command
+asked for ends it, too. The owner feeds octets (`receive`), takes events (`next_event`) and acts by
+them, then sends `data_to_send()`.
 """
 
+import enum
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from mta.proto.smtp.client_events import (
-    Concluded,
-    ContentWanted,
-    Event,
+    Answer,
+    Broken,
+    ClientEvent,
+    Finished,
+    GoAhead,
     Ready,
     Refused,
     Stage,
-    TlsAgreed,
-    TlsDeclined,
-    Verdict,
+    StartTls,
 )
-from mta.proto.smtp.client_replies import Reply, ReplyError, ReplyParser, status_of
-from mta.proto.smtp.events import Signal
+from mta.proto.smtp.client_replies import MalformedReply, Reply, ReplyParser
+from mta.proto.smtp.extensions import NO_EXTENSIONS, parse_extensions
 from mta.proto.smtp.stuffing import DotStuffer
-from mta.proto.status import Status
 
-__all__ = ["ClientEngine"]
+__all__ = ["ClientEngine", "fits_command"]
 
-_GO_AWAY: Final = 421  # RFC 5321, 3.8: the answer to any command
-_START_CONTENT: Final = 354
-_START_TLS: Final = 220
-_TEXT_LIMIT: Final = 512  # characters of a status
-_NOT_ASCII: Final = Status(
-    553, "5.6.7", "an address that is not ASCII needs SMTPUTF8, which is not supported"
-)
-_COMMANDS: Final = {
-    Stage.GREETING: "initial server greeting",
-    Stage.TLS: "STARTTLS command",
-    Stage.RESET: "RSET command",
-    Stage.MAIL: "MAIL FROM command",
-    Stage.RCPT: "RCPT TO command",
-    Stage.DATA: "DATA command",
-    Stage.BODY: "message content",
-    Stage.END: "end of DATA command",
-}
+
+class State(enum.Enum):
+    """Where the session stands."""
+
+    OPENING = "opening"
+    TLS = "tls"
+    READY = "ready"
+    ENVELOPE = "envelope"
+    CONTENT = "content"
+    END = "end"
+    CLOSED = "closed"
+
+
+_ALL: Final = -1  # every recipient that has no answer yet
+_NOBODY: Final = -2
+_SERVICE_CLOSING: Final = 421  # RFC 5321, 3.8
+_QUIT: Final = b"QUIT\r\n"
+
+
+class _Command(Struct, frozen=True):
+    """A line that is to be sent, and whom its reply is about."""
+
+    stage: Stage
+    line: bytes = b""
+    recipient: int = _ALL
 
 
 class ClientEngine:
-    """One session; `peer` is the server's name in texts, as in Postfix's relay=.
+    """One session as a client that calls itself `helo_name`.
 
-    Memory is bounded by one reply, by a mail's commands, and by output that is not taken.
+    `starttls`: say STARTTLS where it is offered. Memory is bounded by one incomplete reply, the
+    transaction's envelope, and what was not taken of `data_to_send`.
     """
 
-    def __init__(self, helo_name: str, peer: str, *, lmtp: bool) -> None:
-        self.replies = 0  # so far: the server's progress
-        self.extensions: frozenset[str] = frozenset()  # what EHLO offered, in upper case
-        self._helo_name = helo_name
-        self._peer = peer
+    def __init__(self, helo_name: str, *, lmtp: bool = False, starttls: bool = False) -> None:
+        self.extensions = NO_EXTENSIONS
+        self.replies = 0  # whole replies that have come
+        self.starttls_said = False
         self._lmtp = lmtp
-        self._hello = "LHLO" if lmtp else "EHLO"
-        self._size_limit = 0  # octets; 0: none that we know of (RFC 1870)
+        self._helo_name = helo_name
+        self._starttls = starttls
         self._parser = ReplyParser()
         self._output: list[bytes] = []
-        self._events: deque[Event] = deque()
-        self._expected: deque[Stage] = deque([Stage.GREETING])
-        self._over = False
-        self._open = False  # the session was opened
-        self._handshaking = False
-        self._needs_reset = False  # the server may still be in a transaction
-        self._script: deque[tuple[Stage, bytes]] = deque()  # commands not yet sent
-        self._verdicts: list[Verdict | None] = []  # empty: no transaction
-        self._asked: deque[int] = deque()  # recipients whose RCPT is unanswered, by their place
+        self._events: deque[ClientEvent] = deque()
+        self._state = State.OPENING
+        self._waiting: deque[_Command] = deque()  # not sent yet
+        self._asked: deque[_Command] = deque([_Command(Stage.GREETING)])  # sent, not answered
+        self._answers: list[Answer | None] = []
         self._accepted: list[int] = []
-        self._stuffer: DotStuffer | None = None  # while content is sent
-        self._ended = False  # the final dot was sent: what we do not hear may have happened
+        self._open = False  # the server may hold an envelope that no reply has ended
+        self._stuffer = DotStuffer()
 
     @property
     def stage(self) -> Stage:
-        """What the session is at."""
-        if self._expected:
-            return self._expected[0]
-        return Stage.BODY if self._stuffer is not None else Stage.HELLO
+        """What the server is to do next."""
+        if self._state is State.CONTENT:
+            return Stage.CONTENT
+        if self._state is State.TLS:
+            return Stage.STARTTLS
+        return self._asked[0].stage if self._asked else Stage.IDLE
 
     @property
-    def usable(self) -> bool:
-        """Whether `mail` may be called."""
-        return self._open and not (self._over or self._verdicts or self._expected)
+    def ready(self) -> bool:
+        """Whether a transaction may begin."""
+        return self._state is State.READY
 
     @property
-    def over(self) -> bool:
-        """Whether the session has ended."""
-        return self._over
+    def closed(self) -> bool:
+        """Whether nothing more can be said."""
+        return self._state is State.CLOSED
+
+    @property
+    def answers(self) -> tuple[Answer | None, ...]:
+        """What the server said of each recipient of the latest transaction; None: nothing yet."""
+        return tuple(self._answers)
+
+    @property
+    def buffered(self) -> int:
+        """Octets received and not understood yet."""
+        return len(self._parser)
+
+    # What the owner does
+
+    def receive(self, data: bytes) -> None:
+        """Take what the server sent; any division of the octets means the same."""
+        if self._state is State.CLOSED:
+            return
+        if self._state is State.TLS:
+            # RFC 3207, 6: whoever sent this was not authenticated by the handshake.
+            self._break(Stage.STARTTLS, "plain text where a handshake was due")
+            return
+        parser = self._parser
+        parser.append(data)
+        try:
+            while not self.closed and (reply := parser.take()) is not None:
+                self._take(reply)
+        except MalformedReply as error:
+            self._break(self.stage, str(error))
+
+    def next_event(self) -> ClientEvent | None:
+        """The next thing that the server did; None: more octets must come first."""
+        return self._events.popleft() if self._events else None
 
     def data_to_send(self) -> bytes:
-        """Take the octets that are due, all at once; empty if there are none."""
+        """Take what is due to be sent, all at once; empty if there is nothing."""
         data = b"".join(self._output)
         self._output.clear()
         return data
 
-    def receive(self, data: bytes) -> None:
-        """Take what the server sent; any division of the octets means the same."""
-        if self._over:
-            return
-        try:
-            for reply in self._parser.feed(data):
-                if not self._over:
-                    self._take(reply)
-        except ReplyError as error:
-            self._break(str(error))
-
-    def next_event(self) -> Event | Signal:
-        """The next thing that the owner must know, or why there is none."""
-        if self._events:
-            return self._events.popleft()
-        return Signal.PAUSED if self._over else Signal.NEED_DATA
-
-    def fail(self, status: Status, *, elsewhere: bool | None = None) -> None:
-        """End the session: the connection was lost, say, and `status` tells it.
-
-        Unless told otherwise, another host may be tried as long as no final dot was sent.
-        """
-        if self._over:
-            return
-        self._over = True
-        self._expected.clear()
-        self._script.clear()
-        if elsewhere is None:
-            elsewhere = not self._ended
-        if self._verdicts:
-            self._judge_rest(Verdict(status, elsewhere))
-            self._conclude()
-        elif not self._open or self._handshaking:
-            self._events.clear()
-            self._events.append(Refused(status, elsewhere))
-
-    def quit(self) -> None:
-        """Say QUIT, whose answer nobody waits for."""
-        if not self._over:
-            self._over = True
-            self._output.append(b"QUIT\r\n")
-
-    # TLS
-
-    def start_tls(self) -> None:
-        """Ask for TLS (RFC 3207)."""
-        self._send(Stage.TLS, b"STARTTLS\r\n")
-
     def tls_started(self) -> None:
-        """The handshake is done: what the server said before counts no more (RFC 3207, 4.2)."""
-        self._handshaking = False
-        self._say_hello("EHLO")
+        """The handshake succeeded: what was learnt before it is forgotten (RFC 3207, 4.2)."""
+        self._expect(State.TLS)
+        self._starttls = False
+        self._state = State.OPENING
+        self.extensions = NO_EXTENSIONS
+        self._parser = ReplyParser()
+        self._say_hello()
+        self._pump()
 
-    # Mail
+    def begin(self, sender: str, recipients: Sequence[str], size: int, *, body_8bit: bool) -> None:
+        """Begin a transaction; `size` is the content's, in octets, `body_8bit` what MAIL shall say.
 
-    def mail(self, sender: str, recipients: Sequence[str], size: int, *, body_8bit: bool) -> None:
-        """Begin a transaction; `size` is that of the content, in octets."""
-        self._verdicts = [None] * len(recipients)
-        self._accepted, self._ended = [], False
-        self._asked.clear()
-        if self._size_limit and size > self._size_limit:
-            text = f"message size {size} exceeds size limit {self._size_limit} of {self._peer}"
-            self._judge_rest(Verdict(Status(552, "5.3.4", text[:_TEXT_LIMIT]), elsewhere=False))
-        elif not sender.isascii():
-            self._judge_rest(Verdict(_NOT_ASCII, elsewhere=False))
-        for index, recipient in enumerate(recipients):
-            if not recipient.isascii():
-                self._verdicts[index] = Verdict(_NOT_ASCII, elsewhere=False)
-        asked = [index for index, verdict in enumerate(self._verdicts) if verdict is None]
-        if not asked:
-            self._conclude()
-            return
-        if self._needs_reset:
-            self._script.append((Stage.RESET, b"RSET\r\n"))
-            self._needs_reset = False
-        self._script.append((Stage.MAIL, self._mail_command(sender, size, body_8bit)))
-        for index in asked:
-            self._asked.append(index)
-            command = f"RCPT TO:<{recipients[index]}>\r\n".encode("ascii")
-            self._script.append((Stage.RCPT, command))
-        self._script.append((Stage.DATA, b"DATA\r\n"))
-        self._go_on()
+        ValueError: an address that no command can hold; nothing is sent then.
+        """
+        self._expect(State.READY)
+        mail = f"MAIL FROM:<{_wire(sender)}>"
+        if self.extensions.size:
+            mail += f" SIZE={size}"  # RFC 1870, 6
+        if body_8bit and self.extensions.body_8bit:
+            mail += " BODY=8BITMIME"  # RFC 6152, 2
+        wire = [_wire(recipient) for recipient in recipients]
+        self._state = State.ENVELOPE
+        self._answers = [None] * len(wire)
+        self._accepted = []
+        self._waiting.append(_Command(Stage.MAIL, f"{mail}\r\n".encode()))
+        self._waiting.extend(
+            _Command(Stage.RCPT, f"RCPT TO:<{recipient}>\r\n".encode(), index)
+            for index, recipient in enumerate(wire)
+        )
+        self._waiting.append(_Command(Stage.DATA, b"DATA\r\n"))
+        self._pump()
 
-    def content(self, data: bytes) -> None:
-        """Send the next piece of content."""
-        if self._stuffer is not None:
-            self._output.append(self._stuffer.feed(data))
+    def content(self, chunk: bytes) -> None:
+        """Send a piece of the message as it is: dots are stuffed here."""
+        if self._state is State.CONTENT:  # or the server gave up already
+            self._output.append(self._stuffer.stuff(chunk))
 
     def end_content(self) -> None:
-        """Send the end of the content."""
-        if self._stuffer is None:
-            return
-        self._output.append(self._stuffer.end())
-        self._stuffer = None
-        self._ended = True
-        self._expected.extend([Stage.END] * (len(self._accepted) if self._lmtp else 1))
+        """The message is complete: from here on nobody but the server knows whether it has it."""
+        if self._state is State.CONTENT:
+            self._output.append(self._stuffer.finish())
+            self._state = State.END
 
-    def _mail_command(self, sender: str, size: int, body_8bit: bool) -> bytes:
-        options = f" SIZE={size}" if "SIZE" in self.extensions else ""
-        if body_8bit and "8BITMIME" in self.extensions:
-            options += " BODY=8BITMIME"
-        return f"MAIL FROM:<{sender}>{options}\r\n".encode("ascii")
-
-    def _go_on(self) -> None:
-        """Send the commands that may be sent now; or the transaction is over."""
-        at_once = "PIPELINING" in self.extensions
-        while self._script and (at_once or not self._expected):
-            stage, command = self._script.popleft()
-            if stage is Stage.DATA and not at_once and not self._accepted:
-                break
-            self._send(stage, command)
-        if not self._expected and not self._script and self._stuffer is None:
-            self._needs_reset = not self._ended
-            self._conclude()
-
-    def _send(self, stage: Stage, command: bytes) -> None:
-        self._output.append(command)
-        self._expected.append(stage)
+    def quit(self) -> None:
+        """End the session; the answer is of no interest."""
+        if not self.closed:
+            self._output.append(_QUIT)
+            self._state = State.CLOSED
 
     # Replies
 
     def _take(self, reply: Reply) -> None:
         self.replies += 1
-        if not self._expected:
-            self._take_unasked(reply)
+        if self._state is State.CONTENT:
+            self._give_up(reply)
             return
-        stage = self._expected.popleft()
-        if reply.code == _GO_AWAY:
-            self.fail(self._status(reply, stage), elsewhere=True)
+        if not self._asked:
+            self._refuse(Stage.IDLE, reply)
             return
-        self._TAKERS[stage](self, reply)
-        if self._verdicts and not self._over:
-            self._go_on()
-
-    def _take_unasked(self, reply: Reply) -> None:
-        """A server that gives up while content is sent; or one that sends an idle client away."""
-        if self._handshaking:  # RFC 3207, 5: somebody may have put it there
-            self._break("plain text behind the answer to STARTTLS")
-        elif self._stuffer is None:
-            self._over = True
-        elif reply.code < 400:
-            self._break(f"{reply.code} before the end of the content")
+        command = self._asked.popleft()
+        if reply.code == _SERVICE_CLOSING:
+            self._hang_up(command.stage, reply)
         else:
-            temporary = reply.code < 500
-            self.fail(self._status(reply, Stage.BODY), elsewhere=temporary)
+            self._HANDLERS[command.stage](self, command, reply)
+        if not self.closed:
+            self._pump()
+            self._settle()
 
-    def _take_greeting(self, reply: Reply) -> None:
+    def _greeted(self, command: _Command, reply: Reply) -> None:
         if reply.code // 100 == 2:
-            self._say_hello(self._hello)
+            self._say_hello()
         else:
-            self.fail(self._status(reply, Stage.GREETING), elsewhere=True)
+            self._refuse(command.stage, reply)
 
-    def _say_hello(self, verb: str) -> None:
-        self._hello, self._open = verb, False
-        self.extensions, self._size_limit = frozenset(), 0
-        self._send(Stage.HELLO, f"{verb} {self._helo_name}\r\n".encode("ascii", "replace"))
+    def _helloed(self, command: _Command, reply: Reply) -> None:
+        kind = reply.code // 100
+        if kind == 2:
+            if command.stage is not Stage.HELO:
+                self.extensions = parse_extensions(reply.lines[1:])
+            if self._starttls and self.extensions.starttls:
+                self.starttls_said = True
+                self._waiting.append(_Command(Stage.STARTTLS, b"STARTTLS\r\n"))
+            else:
+                self._state = State.READY
+                self._events.append(Ready())
+        elif kind == 5 and command.stage is Stage.EHLO:
+            # RFC 5321, 3.2: a server that knows no extensions; LMTP has no older form.
+            self._waiting.append(_Command(Stage.HELO, f"HELO {self._helo_name}\r\n".encode()))
+        else:
+            self._refuse(command.stage, reply)
 
-    def _take_hello(self, reply: Reply) -> None:
-        if reply.code // 100 == 2:
-            if self._hello != "HELO":
-                self._learn(reply.lines[1:])
+    def _starttls_answered(self, command: _Command, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            self._refuse(command.stage, reply)
+        elif len(self._parser):
+            # RFC 3207, 6: what came in plain text must not be taken for the answer to commands
+            # under TLS.
+            self._break(command.stage, "plain text behind the answer to STARTTLS")
+        else:
+            self._state = State.TLS
+            self._events.append(StartTls())
+
+    def _reset(self, command: _Command, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            self._refuse(command.stage, reply)
+
+    def _mailed(self, command: _Command, reply: Reply) -> None:
+        if self._accepts(command, reply):
             self._open = True
-            self._events.append(Ready())
-        elif reply.code >= 500 and self._hello == "EHLO":
-            self._say_hello("HELO")
-        else:
-            self.fail(self._status(reply, Stage.HELLO), elsewhere=True)
+        elif not self.closed:
+            self._waiting.clear()
 
-    def _learn(self, lines: Iterable[str]) -> None:
-        offered = [line.upper().split() for line in lines]
-        self.extensions = frozenset(words[0] for words in offered if words)
-        for words in offered:
-            if words[:1] == ["SIZE"] and len(words) > 1 and words[1].isdecimal():
-                self._size_limit = int(words[1][:20])
-
-    def _take_tls(self, reply: Reply) -> None:
-        if reply.code != _START_TLS:
-            self._events.append(TlsDeclined(self._status(reply, Stage.TLS)))
-        else:
-            self._handshaking = True
-            self._events.append(TlsAgreed())
-            if len(self._parser):
-                self._break("plain text behind the answer to STARTTLS")
-
-    def _take_reset(self, reply: Reply) -> None:
-        if reply.code // 100 != 2:
-            self.fail(self._status(reply, Stage.RESET))
-
-    def _take_mail(self, reply: Reply) -> None:
-        if reply.code // 100 != 2:
-            self._judge_rest(self._refusal(reply, Stage.MAIL))
-            self._script.clear()
-
-    def _take_rcpt(self, reply: Reply) -> None:
-        index = self._asked.popleft()
-        if self._verdicts[index] is not None:
-            return  # MAIL was refused, and this with it
-        if reply.code // 100 == 2:
+    def _recipient_answered(self, command: _Command, reply: Reply) -> None:
+        index = command.recipient
+        if self._accepts(command, reply) and self._answers[index] is None:
             self._accepted.append(index)
-        else:
-            self._verdicts[index] = self._refusal(reply, Stage.RCPT)
+        if not self._accepted and len(self._waiting) == 1 and not self.closed:
+            self._waiting.clear()  # only DATA was left
 
-    def _take_data(self, reply: Reply) -> None:
-        if reply.code == _START_CONTENT and self._accepted:
+    def _data_answered(self, command: _Command, reply: Reply) -> None:
+        kind = reply.code // 100
+        if kind == 2:
+            self._break_by(command.stage, reply)
+        elif kind != 3:
+            self._answer(_ALL, Answer(command.stage, reply))
+        elif self._accepted:
+            # RFC 2033, 4.2: LMTP has an answer for each accepted recipient, in their order.
+            whom = self._accepted if self._lmtp else [_ALL]
+            self._asked.extend(_Command(Stage.END, recipient=index) for index in whom)
+            self._state = State.CONTENT
             self._stuffer = DotStuffer()
-            self._events.append(ContentWanted())
-        elif reply.code == _START_CONTENT:
-            # RFC 2920, 3.1: all recipients were refused, and still it waits for a message.
-            self._ended = True
-            self._send(Stage.END, b".\r\n")
-        elif reply.code // 100 == 2:
-            self._break(f"{reply.code} in reply to DATA")
+            self._events.append(GoAhead())
+        elif self._lmtp:
+            # RFC 2033, 4.2 forbids this 354; how many answers follow a lone dot, nobody knows.
+            self._close(Finished())
         else:
-            self._judge_rest(self._refusal(reply, Stage.DATA))
+            # RFC 2920, 3.1: a lone dot, and whatever is said to that is ignored.
+            self._output.append(b".\r\n")
+            self._asked.append(_Command(Stage.END, recipient=_NOBODY))
 
-    def _take_end(self, reply: Reply) -> None:
-        if not self._accepted:
+    def _end_answered(self, command: _Command, reply: Reply) -> None:
+        if self._accepts(command, reply):
+            self._answer(command.recipient, Answer(command.stage, reply))
+        self._open = False
+
+    def _accepts(self, command: _Command, reply: Reply) -> bool:
+        """Whether the reply is positive; a negative one is noted."""
+        kind = reply.code // 100
+        if kind == 3:
+            self._break_by(command.stage, reply)
+        elif kind != 2:
+            self._answer(command.recipient, Answer(command.stage, reply))
+        return kind == 2
+
+    def _give_up(self, reply: Reply) -> None:
+        """The server answers in the middle of the content: it will not take the rest."""
+        if reply.code < 400:
+            self._break_by(Stage.CONTENT, reply)
+        else:
+            self._hang_up(Stage.CONTENT, reply)
+
+    # How things go on, or end
+
+    def _say_hello(self) -> None:
+        stage, verb = (Stage.LHLO, "LHLO") if self._lmtp else (Stage.EHLO, "EHLO")
+        self._waiting.append(_Command(stage, f"{verb} {self._helo_name}\r\n".encode()))
+
+    def _pump(self) -> None:
+        """Send the commands that may go out now."""
+        waiting, asked = self._waiting, self._asked
+        while waiting and (self.extensions.pipelining or not asked):
+            command = waiting.popleft()
+            self._output.append(command.line)
+            asked.append(command)
+
+    def _settle(self) -> None:
+        """A transaction is over when no reply is due any more."""
+        if self._asked or self._state not in (State.ENVELOPE, State.END):
             return
-        waiting = [index for index in self._accepted if self._verdicts[index] is None]
-        verdict = self._refusal(reply, Stage.END)
-        for index in waiting[:1] if self._lmtp else waiting:
-            self._verdicts[index] = verdict
+        self._state = State.READY
+        self._events.append(Finished())
+        if self._open:
+            # The server still holds an envelope, and would refuse another MAIL. The answer is not
+            # waited for: it comes before that of the next MAIL.
+            self._open = False
+            self._waiting.append(_Command(Stage.RSET, b"RSET\r\n"))
+            self._pump()
 
-    # Verdicts
+    def _answer(self, recipient: int, answer: Answer) -> None:
+        answers = self._answers
+        if recipient == _ALL:
+            self._answers = [answer if known is None else known for known in answers]
+        elif recipient != _NOBODY and answers[recipient] is None:
+            answers[recipient] = answer
 
-    def _status(self, reply: Reply, stage: Stage) -> Status:
-        command = f"{self._hello} command" if stage is Stage.HELLO else _COMMANDS[stage]
-        return status_of(reply, self._peer, command)
+    def _hang_up(self, stage: Stage, reply: Reply) -> None:
+        """The server ends the session with this reply."""
+        in_hand = self._state in (State.ENVELOPE, State.CONTENT, State.END)
+        if in_hand and stage is not Stage.RSET:
+            self._answer(_ALL, Answer(stage, reply))
+            self._close(Finished())
+        else:
+            self._refuse(stage, reply)
 
-    def _refusal(self, reply: Reply, stage: Stage) -> Verdict:
-        status = self._status(reply, stage)
-        return Verdict(status, status.is_temporary)
+    def _refuse(self, stage: Stage, reply: Reply) -> None:
+        """The server will not go on; a positive reply cannot mean that."""
+        if reply.code < 400:
+            self._break_by(stage, reply)
+        else:
+            self._close(Refused(stage, reply))
+            if reply.code != _SERVICE_CLOSING:  # RFC 5321, 3.1: the server waits for QUIT
+                self._output.append(_QUIT)
 
-    def _break(self, why: str) -> None:
-        text = f"host {self._peer} does not speak SMTP: {why}"
-        self.fail(Status(451, "4.5.0", text[:_TEXT_LIMIT]))
+    def _break_by(self, stage: Stage, reply: Reply) -> None:
+        self._break(stage, f"unexpected reply {str(reply)[:80]!r}")
 
-    def _judge_rest(self, verdict: Verdict) -> None:
-        self._verdicts = [verdict if each is None else each for each in self._verdicts]
+    def _break(self, stage: Stage, fault: str) -> None:
+        self._close(Broken(stage, fault))
 
-    def _conclude(self) -> None:
-        verdicts = tuple(verdict for verdict in self._verdicts if verdict is not None)
-        assert len(verdicts) == len(self._verdicts), "a recipient without a verdict"
-        self._verdicts = []
-        self._stuffer = None
-        self._events.append(Concluded(verdicts))
+    def _close(self, event: ClientEvent) -> None:
+        self._state = State.CLOSED
+        self._events.append(event)
+        self._output.clear()
+        self._waiting.clear()
+        self._asked.clear()
+        self._parser = ReplyParser()
 
-    _TAKERS: Final[dict[Stage, Callable[["ClientEngine", Reply], None]]] = {
-        Stage.GREETING: _take_greeting,
-        Stage.HELLO: _take_hello,
-        Stage.TLS: _take_tls,
-        Stage.RESET: _take_reset,
-        Stage.MAIL: _take_mail,
-        Stage.RCPT: _take_rcpt,
-        Stage.DATA: _take_data,
-        Stage.END: _take_end,
+    def _expect(self, state: State) -> None:
+        if self._state is not state:
+            raise RuntimeError(f"expected a session that is {state.value}, not {self._state.value}")
+
+    _HANDLERS: Final[dict[Stage, Callable[["ClientEngine", _Command, Reply], None]]] = {
+        Stage.GREETING: _greeted,
+        Stage.EHLO: _helloed,
+        Stage.HELO: _helloed,
+        Stage.LHLO: _helloed,
+        Stage.STARTTLS: _starttls_answered,
+        Stage.RSET: _reset,
+        Stage.MAIL: _mailed,
+        Stage.RCPT: _recipient_answered,
+        Stage.DATA: _data_answered,
+        Stage.END: _end_answered,
     }
+
+
+def fits_command(address: str) -> bool:
+    """Whether an address can be the argument of a command: SMTPUTF8 (RFC 6531) is not spoken."""
+    return address.isascii() and address.isprintable()
+
+
+def _wire(address: str) -> str:
+    if not fits_command(address):
+        raise ValueError(f"not an address for SMTP: {address[:80]!r}")
+    return address

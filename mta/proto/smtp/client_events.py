@@ -1,85 +1,92 @@
-"""What a server's replies mean to the owner of a client's engine: frozen events.
+"""What a server did, as the client's owner sees it: frozen events, in the order of the session.
 
-    event            the owner then
-    Ready            may give the session a mail, or ask for TLS
-    Refused          closes: there is no session; `elsewhere`: another host may do better
-    TlsAgreed        shakes hands, then says `tls_started`
-    TlsDeclined      goes on in plain text, or closes
-    ContentWanted    sends the content, then its end
-    Concluded        reads the verdicts; the session may be used again if it is still usable
+    event      the owner's turn            meaning
+    StartTls   tls_started()               the server awaits a handshake
+    Ready      begin() or quit()           the session is open
+    GoAhead    content() ... end_content() 354: the server takes content
+    Finished   begin() or quit()           the transaction is over: see `answers`, and `closed`
+    Refused    close                       the server will not go on; no recipient is to blame
+    Broken     close                       what came is no SMTP; nothing can be understood any more
 
-A `Signal` is what comes when there is no event: replies must come first.
+After Refused and Broken the engine is closed; after Finished it may be: then the server ended the
+session with its answer.
 """
 
 import enum
 
 from msgspec import Struct
 
-from mta.proto.status import Status
+from mta.proto.smtp.client_replies import Reply
 
 __all__ = [
-    "Concluded",
-    "ContentWanted",
-    "Event",
+    "Answer",
+    "Broken",
+    "ClientEvent",
+    "Finished",
+    "GoAhead",
     "Ready",
     "Refused",
     "Stage",
-    "TlsAgreed",
-    "TlsDeclined",
-    "Verdict",
+    "StartTls",
 ]
 
 
 class Stage(enum.Enum):
-    """What is being done, in Postfix's words; the stages have timeouts of their own."""
+    """What the server is to answer next: in Postfix's words, what we do and what it replies to."""
 
-    GREETING = "receiving the initial server greeting"
-    HELLO = "performing the EHLO handshake"
-    TLS = "performing the TLS handshake"
-    RESET = "sending RSET"
-    MAIL = "sending MAIL FROM"
-    RCPT = "sending RCPT TO"
-    DATA = "sending DATA command"
-    BODY = "sending message body"
-    END = "sending end of data -- message may be sent more than once"
+    GREETING = ("receiving the initial server greeting", "greeting")
+    EHLO = ("performing the EHLO handshake", "EHLO command")
+    HELO = ("performing the HELO handshake", "HELO command")
+    LHLO = ("performing the LHLO handshake", "LHLO command")
+    STARTTLS = ("performing the STARTTLS handshake", "STARTTLS command")
+    IDLE = ("waiting for the next message", "no command")
+    RSET = ("sending RSET", "RSET command")
+    MAIL = ("sending MAIL FROM", "MAIL FROM command")
+    RCPT = ("sending RCPT TO", "RCPT TO command")
+    DATA = ("receiving the answer to DATA", "DATA command")
+    CONTENT = ("sending message body", "message body")
+    END = ("sending end of data -- message may be sent more than once", "end of DATA command")
+
+    def __init__(self, doing: str, command: str) -> None:
+        self.doing = doing
+        self.command = command
 
 
-class Verdict(Struct, frozen=True):
-    """What became of one recipient; `elsewhere`: another host may be tried at once."""
+class Answer(Struct, frozen=True):
+    """The server's last word on one recipient, and what it was the answer to."""
 
-    status: Status
-    elsewhere: bool
+    stage: Stage
+    reply: Reply
+
+
+class StartTls(Struct, frozen=True):
+    """220 to STARTTLS (RFC 3207, 4): handshake now."""
 
 
 class Ready(Struct, frozen=True):
-    """The session is opened."""
+    """The server took EHLO, HELO or LHLO."""
+
+
+class GoAhead(Struct, frozen=True):
+    """354 to DATA, and at least one recipient was accepted."""
+
+
+class Finished(Struct, frozen=True):
+    """Every recipient has its answer."""
 
 
 class Refused(Struct, frozen=True):
-    """There is no session, or no more."""
+    """No session, or the end of one: a reply that is not about any recipient."""
 
-    status: Status
-    elsewhere: bool
-
-
-class TlsAgreed(Struct, frozen=True):
-    """The server waits for the handshake."""
+    stage: Stage
+    reply: Reply
 
 
-class TlsDeclined(Struct, frozen=True):
-    """The server will have none now."""
+class Broken(Struct, frozen=True):
+    """The server broke the protocol; `fault` tells how."""
 
-    status: Status
-
-
-class ContentWanted(Struct, frozen=True):
-    """At least one recipient is accepted and the server waits for the message."""
+    stage: Stage
+    fault: str
 
 
-class Concluded(Struct, frozen=True):
-    """The transaction is over: one verdict for each recipient, in their order."""
-
-    verdicts: tuple[Verdict, ...]
-
-
-Event = Ready | Refused | TlsAgreed | TlsDeclined | ContentWanted | Concluded
+ClientEvent = StartTls | Ready | GoAhead | Finished | Refused | Broken

@@ -1,110 +1,133 @@
-"""Replies as a client reads them (RFC 5321, 4.2): octets to replies, and a reply to a status.
+"""Replies as a client reads them (RFC 5321, 4.2): octets -> code and text, or a protocol error.
 
-    Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
+A reply is lines of one code, "-" behind it in all but the last; a code alone is a whole line, too.
+What a reply may cost is bounded, whatever the server sends. Text is made printable ASCII.
 
-What a server says is gossip: a reply is bounded in octets, all of its lines have one code, and none
-holds a NUL or a bare CR. Deviation: a bare LF ends a line of a reply, too, as Postfix has it; here
-it can hide nothing, for whatever follows is a reply all the same.
+Known deviation: a bare LF ends a line as CRLF does, for the sake of servers that exist. Here it is
+harmless: no message goes in this direction, and no command of ours holds a line end that a server
+could send back, so that a server can mislead nobody but about its own answers.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from mta.proto.status import Status
+__all__ = ["LINES_LIMIT", "LINE_LIMIT", "REPLY_LIMIT", "MalformedReply", "Reply", "ReplyParser"]
 
-__all__ = ["Reply", "ReplyError", "ReplyParser", "status_of"]
+LINE_LIMIT: Final = 2048  # octets, line end included; 512 by RFC 5321, 4.5.3.1.5
+LINES_LIMIT: Final = 128  # lines of one reply
+REPLY_LIMIT: Final = 32768  # octets of one reply
 
-REPLY_LIMIT: Final = 16384  # octets of one reply
-LINE_LIMIT: Final = 2048  # octets of one line: four times what RFC 5321, 4.5.3.1.5, allows
-TEXT_LIMIT: Final = 512  # characters of a status
+# Reply-code = %x32-35 %x30-35 %x30-39; the second digit is taken as it comes.
+_LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+# status-code = ("2" / "4" / "5") "." 1*3digit "." 1*3digit   (RFC 3463, 2; RFC 2034, 4)
+_ENHANCED: Final = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |\Z)")
 
-_LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\0\r]*+))?")
-_ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z)", re.ASCII)
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
-_QUOTED: Final = 80  # octets of a malformed line that an error shows
+_PRINTABLE: Final = bytes(
+    octet if 32 <= octet < 127 else ord(" ") if octet == ord("\t") else ord("?")
+    for octet in range(256)
+)
 
 
-class ReplyError(ValueError):
-    """What came is no reply; the text says why."""
+class MalformedReply(ValueError):  # noqa: N818 - what came, not what we did
+    """The server did not send a reply; nothing that follows can be understood."""
 
 
 class Reply(Struct, frozen=True):
-    """One reply: its code, and the text of each line in printable ASCII."""
+    """One reply: its code from 200 to 599 and the text of each of its lines."""
 
     code: int
     lines: tuple[str, ...]
 
     @property
-    def text(self) -> str:
-        """All lines as one."""
-        return " ".join(line for line in self.lines if line)
+    def enhanced(self) -> str:
+        """The enhanced code of a 2yz, 4yz or 5yz reply: the server's if it is of that class.
+
+        Otherwise X.0.0: a server that gives no reason leaves none to be guessed (RFC 3463, 3.1).
+        """
+        kind = self.code // 100
+        found = _ENHANCED.match(self.lines[0])
+        if found is not None and int(found[1]) == kind:
+            return found[0]
+        return f"{kind}.0.0"
+
+    def __str__(self) -> str:
+        """Code and text in one line; an enhanced code that all lines bear is told once."""
+        first, *others = self.lines
+        found = _ENHANCED.match(first)
+        repeated = f"{found[0]} " if found is not None else ""
+        text = " ".join((first, *(line.removeprefix(repeated) for line in others)))
+        return f"{self.code} {text}".rstrip()
 
 
 class ReplyParser:
-    """Cuts what a server sends into replies; holds one incomplete reply at most."""
+    """Takes replies out of what came; holds at most one incomplete reply beyond that."""
 
-    __slots__ = ("_code", "_lines", "_rest", "_size")
+    __slots__ = ("_code", "_data", "_lines", "_position", "_size")
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._code = 0  # of the reply whose lines are coming
-        self._lines: list[str] = []
-        self._size = 0  # octets of those lines
+        self._data = b""
+        self._position = 0
+        self._code = b""  # of the reply of which `_lines` have come
+        self._lines: list[bytes] = []
+        self._size = 0  # octets of these lines
 
     def __len__(self) -> int:
-        return len(self._rest) + self._size
+        """Octets of what is incomplete, or not taken yet."""
+        return self._size + len(self._data) - self._position
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """The replies that are complete now; ReplyError if this is not what a server says."""
-        *lines, self._rest = (self._rest + data if self._rest else data).split(b"\n")
-        replies = []
-        for line in lines:
-            reply = self._take(line.removesuffix(b"\r"))
-            if reply is not None:
-                replies.append(reply)
-        if len(self._rest) > LINE_LIMIT:
-            raise ReplyError(f"a reply line of more than {LINE_LIMIT} octets")
-        return replies
+    def append(self, data: bytes) -> None:
+        """Take what the network brought; any division of the octets means the same."""
+        self._data = self._data[self._position :] + data
+        self._position = 0
 
-    def _take(self, line: bytes) -> Reply | None:
-        """The reply that this line completes."""
-        self._size += len(line)
-        if len(line) > LINE_LIMIT or self._size > REPLY_LIMIT:
-            raise ReplyError(f"a reply of more than {min(self._size, REPLY_LIMIT)} octets")
-        found = _LINE.fullmatch(line)
-        if found is None:
-            raise ReplyError(f"malformed reply: {_printable(line[:_QUOTED])}")
-        code = int(found[1])
-        if self._lines and code != self._code:
-            raise ReplyError(f"a reply of two codes: {self._code} and {code}")
-        self._code = code
-        self._lines.append(_printable(found[3] or b"").strip())
-        if found[2] == b"-":
+    def take(self) -> Reply | None:
+        """The next reply, or None if it is not complete; MalformedReply."""
+        while (line := self._take_line()) is not None:
+            found = _LINE.fullmatch(line)
+            if found is None:
+                raise MalformedReply(f"expected a reply code, got {_shown(line)}")
+            code, mark, text = found.groups()
+            if self._code and code != self._code:
+                raise MalformedReply(f"the code changes from {self._code.decode()} within a reply")
+            if mark != b"-":
+                return self._complete(code, text or b"")
+            self._code = code
+            self._lines.append(text)
+            if len(self._lines) >= LINES_LIMIT:
+                raise MalformedReply(f"a reply of more than {LINES_LIMIT} lines")
+        return None
+
+    def _take_line(self) -> bytes | None:
+        data, start = self._data, self._position
+        newline = data.find(b"\n", start, start + LINE_LIMIT)
+        if newline < 0:
+            if len(data) - start >= LINE_LIMIT:
+                raise MalformedReply(f"a line of more than {LINE_LIMIT} octets")
             return None
-        reply = Reply(code, tuple(self._lines))
-        self._lines, self._size = [], 0
-        return reply
+        self._position = newline + 1
+        self._size += newline + 1 - start
+        if self._size > REPLY_LIMIT:
+            raise MalformedReply(f"a reply of more than {REPLY_LIMIT} octets")
+        line = data[start : newline - data.endswith(b"\r", start, newline)]
+        if b"\0" in line:
+            raise MalformedReply("NUL in a reply")
+        return line
+
+    def _complete(self, code: bytes, text: bytes) -> Reply:
+        lines = (*self._lines, text) if self._lines else (text,)
+        self._code = b""
+        self._lines = []
+        self._size = 0
+        return Reply(int(code), _printable(lines))
 
 
-def status_of(reply: Reply, peer: str, command: str) -> Status:
-    """The status that a server's reply to a command means.
-
-    Its enhanced code is the server's where that agrees with the reply (RFC 2034, 4). The text is
-    what Postfix makes of it; a 3yz reply that is not wanted is a temporary failure.
-    """
-    found = _ENHANCED.match(reply.text)
-    said = f"{reply.code} {reply.text}".rstrip()
-    if 200 <= reply.code < 300:
-        enhanced = found[1] if found and found[1][0] == "2" else "2.0.0"
-        return Status(reply.code, enhanced, said[:TEXT_LIMIT])
-    code = reply.code if reply.code >= 400 else 451
-    enhanced = found[1] if found and found[1][0] == str(code)[0] else f"{code // 100}.0.0"
-    tail = f" (in reply to {command})"
-    text = f"host {peer} said: {said}"[: TEXT_LIMIT - len(tail)] + tail
-    return Status(code, enhanced, text)
+def _printable(lines: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(line.translate(_PRINTABLE).decode("ascii") for line in lines)
 
 
-def _printable(text: bytes) -> str:
-    return _UNPRINTABLE.sub(" ", text.decode("ascii", "backslashreplace"))
+def _shown(line: bytes) -> str:
+    """The beginning of a line, for people."""
+    return repr(line[:40].translate(_PRINTABLE).decode("ascii"))

@@ -1,0 +1,223 @@
+"""One connection to a server: octets in and out, and how long each side waits.
+
+    waiting for               ends with                    time
+    a reply                   the whole reply              its stage's timeout, from when it is due
+    the server to read on     the kernel took the piece    smtp_data_xfer_timeout
+    both                      the end of the connection
+
+A reply that comes meanwhile is never missed: not while content is sent, and not when the server
+said it and hung up at once. What octets mean is the engine's (mta.proto.smtp.client).
+"""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Final, cast
+
+from mta.delivery.client import tls
+from mta.delivery.client.terms import Endpoint, Terms
+from mta.proto.smtp.client import ClientEngine
+from mta.proto.smtp.client_events import ClientEvent, Stage
+
+__all__ = ["Connection", "Interrupted", "connect"]
+
+_BACKLOG_PAUSE: Final = 0.01  # seconds between attempts while a UNIX listener's backlog is full
+_LAST_WORDS: Final = 65536  # octets that are read after the end
+
+
+class Interrupted(Exception):  # noqa: N818 - what happened, not what is wrong
+    """The server is gone or, `timed_out`, let us wait too long, while it owed us `stage`."""
+
+    def __init__(self, stage: Stage, *, timed_out: bool) -> None:
+        super().__init__(stage.doing)
+        self.stage = stage
+        self.timed_out = timed_out
+
+
+async def connect(
+    loop: asyncio.AbstractEventLoop, endpoint: Endpoint, engine: ClientEngine, terms: Terms
+) -> "Connection":
+    """Connect within the terms' time; OSError tells why that failed."""
+    async with asyncio.timeout(terms.connect_timeout):
+        peer = await (_connect_inet if endpoint.port else _connect_unix)(loop, endpoint)
+        try:
+            connection = Connection(loop, engine, terms, peer)
+            if endpoint.port:
+                await loop.create_connection(lambda: connection, sock=peer)
+            else:
+                await loop.create_unix_connection(lambda: connection, sock=peer)
+        except BaseException:
+            peer.close()
+            raise
+    return connection
+
+
+async def _connect_inet(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+    socket.inet_pton(family, endpoint.address)  # or the loop would take it for a name
+    peer = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await loop.sock_connect(peer, (endpoint.address, endpoint.port))
+    except BaseException:
+        peer.close()
+        raise
+    return peer
+
+
+async def _connect_unix(_loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        while True:
+            try:
+                peer.connect(endpoint.address)
+            except BlockingIOError:  # the backlog is full, and no event tells when it is not
+                await asyncio.sleep(_BACKLOG_PAUSE)
+            else:
+                return peer
+    except BaseException:
+        peer.close()
+        raise
+
+
+class Connection(asyncio.Protocol):
+    """The transport's protocol; one coroutine at a time may wait."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        engine: ClientEngine,
+        terms: Terms,
+        peer: socket.socket,
+    ) -> None:
+        self.tls = ""  # what was agreed on; "": plain text
+        self._loop = loop
+        self._engine = engine
+        self._terms = terms
+        self._peer = peer
+        self._transport: asyncio.Transport | None = None  # while the connection lives
+        self._waiter: asyncio.Future[bool] | None = None
+        self._paused = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether nobody has hung up."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    # What the owner does
+
+    async def event(self) -> ClientEvent:
+        """The next event of the engine; Interrupted if it does not come in time, or at all."""
+        engine, loop = self._engine, self._loop
+        deadline, seen = 0.0, -1
+        while (event := engine.next_event()) is None:
+            if self._transport is None:
+                raise Interrupted(engine.stage, timed_out=False)
+            if engine.replies != seen:  # octets alone buy no time
+                seen = engine.replies
+                deadline = loop.time() + self._terms.timeout(engine.stage)
+            if not await self._wait(deadline):
+                raise Interrupted(engine.stage, timed_out=True)
+        return event
+
+    def send(self) -> None:
+        """Send what is due."""
+        data = self._engine.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the kernel has all that was sent, or the server has given up the message.
+
+        Interrupted: the final dot, if it was sent at all, is not on its way.
+        """
+        deadline = self._loop.time() + self._terms.data_xfer_timeout
+        while not self._engine.closed and (self._paused or not self.alive):
+            if self._transport is None:
+                raise Interrupted(Stage.CONTENT, timed_out=False)
+            if not await self._wait(deadline):
+                raise Interrupted(Stage.CONTENT, timed_out=True)
+
+    async def start_tls(self) -> None:
+        """Handshake; OSError tells why it failed."""
+        transport = self._transport
+        if transport is None:
+            raise ConnectionAbortedError("connection lost")
+        timeout = self._terms.starttls_timeout
+        context = tls.opportunistic()
+        self._transport = await tls.start_tls(self._loop, transport, self, context, timeout)
+        self.tls = tls.describe(self._transport)
+
+    def close(self) -> None:
+        """Send what is due, and hang up; nobody is waited for.
+
+        The kernel has taken it by then, or the server does not read. What close() says in TLS goes
+        out at once; abort() spares the answer, and leaves nothing behind in the loop.
+        """
+        self.send()
+        if self._transport is not None and not self._paused:
+            self._transport.close()
+        self.abort()
+
+    def abort(self) -> None:
+        """Hang up in the middle of whatever it is."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have the transport pause us whenever the kernel does not take all at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Let the engine see what came; a session that it ends while nobody looks is over."""
+        self._engine.receive(data)
+        self.send()
+        if self._waiter is not None:
+            self._wake()
+        elif self._engine.closed:
+            self.close()
+
+    def pause_writing(self) -> None:
+        """The server reads too slowly."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take the last words of a server that answered, and hung up on what we were sending.
+
+        The kernel still has them when a write has failed before they were read.
+        """
+        del error
+        self._transport = None
+        if not self.tls and not self._engine.closed:
+            with suppress(OSError):
+                self._engine.receive(self._peer.recv(_LAST_WORDS, socket.MSG_DONTWAIT))
+        self._wake()
+
+    # Waiting
+
+    async def _wait(self, deadline: float) -> bool:
+        """Wait for anything to happen; whether it did so in time."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiter = waiter
+        timer = self._loop.call_at(deadline, _settle, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            _settle(self._waiter, True)
+
+
+def _settle(waiter: asyncio.Future[bool], happened: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(happened)
