@@ -5,14 +5,16 @@ two recipients of it. Times are short, and nothing is tried twice.
 """
 
 import contextlib
+import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.certificates import make_pair
 from support.dns_server import HEAD, Nsd
-from support.instance import Instance
+from support.instance import Instance, NewInstance
 from support.ports import free_port
 from support.smtp_peer import (
     CLOSE,
@@ -53,6 +55,7 @@ class Row:
     text: str = ""  # a part of the reason
     second: tuple[str, str] = ("", "")  # outcome and dsn of the second recipient, if they differ
     taken: tuple[int, ...] = ()  # how many messages each host has in the end
+    encrypted: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -66,6 +69,7 @@ def at(stage: str, reaction: object, *extensions: str) -> tuple[Peer, ...]:
 GOOD = Peer(preference=20)
 LOST, SLOW = "lost connection with", "timed out while"
 ONE_BY_ONE = ("8BITMIME",)  # no PIPELINING
+TLS = (*EXTENSIONS, "STARTTLS")
 
 ROWS = (
     # Connecting
@@ -74,7 +78,8 @@ ROWS = (
     Row("closed", at("greeting", CLOSE), DEFERRED, "4.4.2", LOST),
     Row("greets-421", at("greeting", "421 4.3.2 busy"), DEFERRED, "4.3.2", "busy"),
     Row("greets-450", at("greeting", "450 4.3.2 busy"), DEFERRED, "4.3.2", "busy"),
-    Row("greets-554", at("greeting", "554 5.7.1 no"), BOUNCED, "5.7.1", "said: 554 5.7.1 no"),
+    # A host that does not talk to us says nothing about the domain (smtp_skip_5xx_greeting).
+    Row("greets-554", at("greeting", "554 5.7.1 no"), DEFERRED, "4.7.1", "to me: 554 5.7.1 no"),
     Row("not-smtp", at("greeting", "SSH-2.0-OpenSSH_9"), DEFERRED, "4.5.0", "malformed reply"),
     Row("slow-greeting", at("greeting", dripping("220 hello there")), DEFERRED, "4.4.2", SLOW),
     Row("flood", at("greeting", FLOOD), DEFERRED, "4.5.0", "reply"),
@@ -149,6 +154,19 @@ ROWS = (
     Row("end-flood", at("end", FLOOD), DEFERRED, "4.5.0", "reply"),
     Row("end-drips", at("end", dripping("250 2.0.0 I take my time")), DEFERRED, "4.4.2", SLOW),
     Row("many-lines", at("end", "250-2.0.0 first\r\n250 2.0.0 second"), SENT, "2.0.0", "second"),
+    # TLS, which is tried where it is offered, and not insisted on
+    Row("tls", (Peer(extensions=TLS),), SENT, taken=(1,), encrypted=True),
+    Row("tls-454", at("STARTTLS", "454 4.7.0 not now", *TLS), SENT, taken=(1,)),
+    Row("tls-501", at("STARTTLS", "501 5.5.4 what?", *TLS), SENT, taken=(1,)),
+    Row("tls-garbage", at("STARTTLS", then("220 2.0.0 go", GARBAGE), *TLS), SENT, taken=(1,)),
+    Row("tls-reset", at("STARTTLS", then("220 2.0.0 go", RESET), *TLS), SENT, taken=(1,)),
+    Row("tls-silent", at("STARTTLS", then("220 2.0.0 go", SILENT), *TLS), SENT, taken=(1,)),
+    Row(
+        "tls-injection",
+        at("STARTTLS", "220 2.0.0 go\r\n250 2.0.0 injected", *TLS),
+        *(SENT, "2.0.0"),
+        taken=(1,),
+    ),
     # The next host
     Row("next-refused", (Peer(None), GOOD), SENT, taken=(0, 1)),
     Row("next-silent", (Peer({"greeting": SILENT}), GOOD), SENT, taken=(0, 1)),
@@ -176,7 +194,10 @@ def house() -> Iterator[House]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mta-", dir="/tmp")))
         folder.chmod(0o711)
-        peers, zone = _peers(stack, port)
+        pair = make_pair(folder / "tls")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        peers, zone = _peers(stack, port, context)
         dns = stack.enter_context(Nsd(folder, zone))
         instance = Instance(folder / "house", _parameters(dns, port))
         stack.callback(instance.close)
@@ -202,13 +223,14 @@ def _parameters(dns: Nsd, port: int) -> dict[str, object]:
     return {
         "dns_servers": [dns.address],
         "smtp_tcp_port": port,
+        "smtp_starttls_timeout": SHORT,
         "minimal_backoff_time": "1h",
         **{f"smtp_{stage}_timeout": SHORT for stage in stages},
     }
 
 
 def _peers(
-    stack: contextlib.ExitStack, port: int
+    stack: contextlib.ExitStack, port: int, context: ssl.SSLContext
 ) -> tuple[dict[str, tuple[SmtpPeer | None, ...]], str]:
     """Each row's hosts, at addresses of their own, and the zone that names them."""
     lines, peers, number = [], {}, 0
@@ -222,7 +244,7 @@ def _peers(
             if peer.script is None:
                 opened.append(None)
                 continue
-            made = SmtpPeer(address, port, peer.script, peer.extensions)
+            made = SmtpPeer(address, port, peer.script, peer.extensions, context)
             opened.append(stack.enter_context(made))
         peers[row.name] = tuple(opened)
     return peers, HEAD + "\n".join([*lines, ""])
@@ -240,6 +262,7 @@ def test_each_recipient_has_the_right_outcome(house: House, row: Row) -> None:
         assert len(peer.messages if peer is not None else ()) == count
         for message in peer.messages if peer is not None else ():
             assert message.content.endswith(BODY)
+            assert message.encrypted == row.encrypted
 
 
 @pytest.mark.requires("nsd")
@@ -250,3 +273,47 @@ def test_the_senders_are_told_of_what_bounced(house: House) -> None:
         "a report of each message with bounced recipients",
     )
     house.instance.maildir("alice").wait(len(bounced))
+
+
+@pytest.mark.requires("nsd")
+def test_tls_is_told_in_the_log(house: House) -> None:
+    (record,) = house.instance.log_records("tls", relay=str(_relay(house, "tls")))
+    assert "TLSv1.3 with cipher" in str(record["tls"])
+
+
+def _relay(house: House, row: str) -> object:
+    (record,) = house.instance.log_records("delivery", to=f"one@{row}.example.test")
+    return record["relay"]
+
+
+@pytest.mark.parametrize(
+    ("script", "extensions", "outcome", "dsn"),
+    [
+        ({}, TLS, SENT, "2.0.0"),
+        ({}, EXTENSIONS, DEFERRED, "4.7.4"),
+        ({"STARTTLS": "454 4.7.0 not now"}, TLS, DEFERRED, "4.7.4"),
+        # Whether that comes with the 220 or behind it is the network's affair.
+        ({"STARTTLS": then("220 2.0.0 go", GARBAGE)}, TLS, DEFERRED, ""),
+    ],
+)
+def test_mail_that_must_be_encrypted_is_or_waits(
+    new_instance: NewInstance,
+    short_path: Path,
+    script: Script,
+    extensions: tuple[str, ...],
+    outcome: str,
+    dsn: str,
+) -> None:
+    pair = make_pair(short_path / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with SmtpPeer("127.0.0.1", 0, script, extensions, context) as peer:
+        instance = new_instance(
+            {"relayhost": f"[127.0.0.1]:{peer.port}", "smtp_tls_security_level": "encrypt"}
+        )
+        instance.start()
+        with instance.smtp() as client:
+            client.greeted().mail("alice@posthouse.test", ["bob@elsewhere.test"], BODY)
+        record = instance.wait_log("delivery", to="bob@elsewhere.test")
+        assert (record["status"], record["dsn"]) == (outcome, dsn or record["dsn"]), record["text"]
+        assert all(message.encrypted for message in peer.messages)
