@@ -10,6 +10,7 @@ said it and hung up at once. What octets mean is the engine's (mta.proto.smtp.cl
 """
 
 import asyncio
+import os
 import socket
 from contextlib import suppress
 from typing import Final, cast
@@ -53,15 +54,31 @@ async def connect(
 
 
 async def _connect_inet(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socket.socket:
+    """Connect by hand: uvloop's sock_connect would look the address up in a thread."""
     family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-    socket.inet_pton(family, endpoint.address)  # or the loop would take it for a name
+    socket.inet_pton(family, endpoint.address)  # or the socket would take it for a name
     peer = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        await loop.sock_connect(peer, (endpoint.address, endpoint.port))
+        with suppress(BlockingIOError):
+            peer.connect((endpoint.address, endpoint.port))
+            return peer
+        await _writable(loop, peer)
+        error = peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
     except BaseException:
         peer.close()
         raise
     return peer
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, peer: socket.socket) -> None:
+    ready = loop.create_future()
+    loop.add_writer(peer, _settle, ready, True)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(peer)
 
 
 async def _connect_unix(_loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socket.socket:
