@@ -28,6 +28,7 @@ __all__ = [
 Reply = TypeVar("Reply", bound=Message)
 
 CONNECT_PAUSE: Final = 0.01  # seconds between attempts while a listener's backlog is full
+NOTICES_LIMIT: Final = 10_000  # notifications that wait for a busy server
 
 
 class Unavailable(MailError):  # noqa: N818 - a state of the service, as in Postfix's replies
@@ -160,6 +161,7 @@ class ServiceClient(Generic[Reply]):
         self._channel: _Channel[Reply] | None = None
         self._leaving: set[_Channel[Reply]] = set()
         self._waiting: deque[_Request[Reply]] = deque()  # not sent: no connection, or a full one
+        self._notices: deque[Message] = deque()  # not sent: a full connection
         self._retry: asyncio.TimerHandle | None = None
 
     async def request(
@@ -183,7 +185,11 @@ class ServiceClient(Generic[Reply]):
         return reply
 
     def notify(self, body: Message) -> bool:
-        """Send a message that has no reply, unless that would mean to wait; whether it went."""
+        """Send a message that has no reply, and never wait; whether it went, or soon will.
+
+        A socket holds but a few frames (net.unix.max_dgram_qlen): while the server is busy with
+        them, the message waits here for its turn.
+        """
         for _ in range(2):  # a kept connection may turn out to be dead
             if self._channel is None:
                 try:
@@ -191,12 +197,20 @@ class ServiceClient(Generic[Reply]):
                 except Unavailable as error:
                     self.log.warning("ipc_unavailable", reason=error.reason)
             channel = self._channel
-            if channel is None or channel.connection.congested:
+            if channel is None:
                 return False
+            if self._notices or channel.connection.congested:
+                return self._notify_later(body)
             if channel.notify(body):
                 return True
             self.leave(channel, [])
         return False
+
+    def _notify_later(self, body: Message) -> bool:
+        if len(self._notices) >= NOTICES_LIMIT:
+            return False
+        self._notices.append(body)
+        return True
 
     def close(self) -> None:
         """Close all connections; requests in hand fail."""
@@ -218,6 +232,7 @@ class ServiceClient(Generic[Reply]):
 
     def _flush(self) -> None:
         """Send what waits, as far as the peer takes it."""
+        self._flush_notices()
         while self._waiting:
             if self._waiting[0].future.done():  # its deadline passed, or it was cancelled
                 self._waiting.popleft()
@@ -233,6 +248,13 @@ class ServiceClient(Generic[Reply]):
                 continue
             if not sent:
                 self.leave(channel, [request])
+                return
+
+    def _flush_notices(self) -> None:
+        channel = self._channel
+        while self._notices and channel is not None and not channel.connection.congested:
+            if not channel.notify(self._notices.popleft()):
+                self.leave(channel, [])
                 return
 
     def _connect(self) -> _Channel[Reply] | None:
@@ -270,6 +292,7 @@ class ServiceClient(Generic[Reply]):
         if self._channel is channel:
             self._channel = None
             self._leaving.add(channel)
+            self._notices.clear()  # whoever comes after the server looks around by himself
         for request in reversed(moved):
             request.channel = None
             self._waiting.appendleft(request)
@@ -286,6 +309,7 @@ class ServiceClient(Generic[Reply]):
         self._leaving.discard(channel)
         if self._channel is channel:
             self._channel = None
+            self._notices.clear()
         for request in channel.unanswered.values():
             request.channel = None
             if request.idempotent and not request.retried and not request.future.done():

@@ -359,6 +359,19 @@ def test_notifications_are_dropped_rather_than_waited_for(play: Play) -> None:
     play(scenario)
 
 
+def test_notifications_wait_for_a_busy_server(play: Play) -> None:
+    """A burst of mail must not wait for the queue manager's next scan."""
+
+    async def scenario(stage: Stage) -> None:
+        for number in range(1000):
+            assert stage.client.notify(Resolve(f"{number}@b"))
+        peer = await stage.server()
+        heard = [(await peer.hear(RewriteRequest))[1].address for _ in range(1000)]
+        assert heard == [f"{number}@b" for number in range(1000)]
+
+    play(scenario)
+
+
 def test_notification_without_a_listener_is_said_and_lost(play: Play, journal: Journal) -> None:
     async def scenario(stage: Stage) -> None:
         stage.client.path = str(stage.path) + "-not"
