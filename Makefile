@@ -101,7 +101,8 @@ clone: control
 	if [ "$(CLONE)" != "$(CURDIR)" ]; then \
 		rm -rf "$(CLONE)" && mkdir "$(CLONE)" && \
 		tar --create --exclude=./.local --exclude=./.*_cache --exclude=__pycache__ \
-			--owner=0 --group=0 --mode=u=rwX,go=rX . | tar --extract --directory "$(CLONE)"; \
+			--owner=0 --group=0 --mode=u=rwX,go=rX . | tar --extract --directory "$(CLONE)" && \
+		ln -s "$(LOCAL)" "$(CLONE)/.local"; \
 	fi
 
 place:

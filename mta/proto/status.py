@@ -38,6 +38,14 @@ class Status(Struct, frozen=True, array_like=True):
         """Whether the same attempt will fail again."""
         return self.code >= 500
 
+    @property
+    def softened(self) -> "Status":
+        """The status itself, or of a permanent one the temporary one that corresponds."""
+        if not self.is_permanent:
+            return self
+        enhanced = f"4{self.enhanced[1:]}" if self.enhanced else ""
+        return Status(self.code - 100, enhanced, self.text)
+
     def __str__(self) -> str:
         return f"{self.code} {self.enhanced} {self.text}"
 

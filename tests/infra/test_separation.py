@@ -23,6 +23,12 @@ USERS = {
     "cleanup": "mta",
     "rewrite": "mta",
     "smtp": "mtanet",
+    "resolver": "mtanet",
+    "outbound": "mtanet",
+    "lmtp": "mtanet",
+    "bounce": "mta",
+    "error": "mta",
+    "discard": "mta",
     "virtual": "vmail",
 }
 STATES = ("incoming", "deferred", "hold", "corrupt")
@@ -33,7 +39,8 @@ MESSAGE = b"Subject: secret\r\n\r\nText\r\n"
 def house() -> Iterator[Instance]:
     """A running system that has delivered one message, and has another one in the queue."""
     with reachable_folder() as folder:
-        instance = Instance(folder / "house", {"minimal_backoff_time": "1h"})
+        ready = {row: {"min_free": 1} for row in USERS if row not in ("log", "qmgr")}
+        instance = Instance(folder / "house", {"minimal_backoff_time": "1h"}, ready)
         try:
             instance.start()
             with instance.smtp() as client:
@@ -43,6 +50,8 @@ def house() -> Iterator[Instance]:
             with instance.smtp() as client:
                 client.greeted().mail("a@example.org", ["eve@posthouse.test"], MESSAGE)
             instance.wait_log("deferred")
+            for row in USERS:
+                instance.wait_service(row, state="running")
             yield instance
         finally:
             instance.close()
@@ -91,13 +100,13 @@ def test_nobody_but_its_owner_enters_the_queue(house: Instance, user: str, state
 
 
 @pytest.mark.parametrize("user", ["vmail", "nobody", STRANGER])
-@pytest.mark.parametrize("service", ["cleanup", "rewrite", "virtual"])
+@pytest.mark.parametrize("service", ["cleanup", "rewrite", "virtual", "outbound", "bounce"])
 def test_private_sockets_are_for_the_house(house: Instance, user: str, service: str) -> None:
     """Who could connect to cleanup could forge mail behind smtpd's back."""
     assert attempt_as(user, f"connect('private/{service}')", house.queue) == "EACCES"
 
 
-@pytest.mark.parametrize("service", ["cleanup", "rewrite"])
+@pytest.mark.parametrize("service", ["cleanup", "rewrite", "resolver"])
 def test_the_network_reaches_what_it_needs(house: Instance, service: str) -> None:
     assert "connect" not in attempt_as("mtanet", f"connect('private/{service}')", house.queue)
     assert attempt_as("mtanet", f"connect('private/{service}') and 'in'", house.queue) == "in"

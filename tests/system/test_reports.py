@@ -137,6 +137,10 @@ def test_soft_bounce_defers_what_would_bounce(new_instance: NewInstance) -> None
     assert "4.1.6" in str(deferred["reason"])
     assert instance.messages("deferred")
     assert not instance.maildir("alice").path.exists()
+    with instance.smtp() as client:
+        client.greeted()
+        client.say("MAIL FROM:<not an address>", 401)
+        client.say("BURL", 402)
 
 
 @pytest.mark.parametrize("size", [10_000, 200_000])

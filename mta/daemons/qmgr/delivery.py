@@ -177,8 +177,7 @@ class Deliveries:
         """The outcome, or under soft_bounce the deferral that stands for a bounce."""
         if not self._soft_bounce or outcome.disposition is not Disposition.BOUNCED:
             return outcome
-        status = outcome.status
-        softened = Status(status.code - 100, "4" + status.enhanced[1:], status.text)
+        softened = outcome.status.softened
         return Outcome(outcome.index, Disposition.DEFERRED, softened, outcome.relay)
 
 

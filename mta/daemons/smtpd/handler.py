@@ -40,6 +40,7 @@ class SmtpdHandler:
                 recipients=parameters.smtpd_recipient_limit,
                 errors=parameters.smtpd_hard_error_limit,
             ),
+            soft_bounce=parameters.soft_bounce,
             tls=TlsLevel(parameters.smtpd_tls_security_level),
             certificate=Certificate(
                 parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file, context.log

@@ -68,7 +68,9 @@ class SmtpSession(asyncio.Protocol):
         self._terms = terms
         self._services = services
         self._finished = finished
-        self._engine = ServerEngine(terms.hostname, terms.limits, terms.tls)
+        self._engine = ServerEngine(
+            terms.hostname, terms.limits, terms.tls, soft_bounce=terms.soft_bounce
+        )
         self._patience = Patience(loop.time(), terms.timeout, terms.min_data_rate)
         self._journal = Journal(log, Client("", 0), loop.time())
         self._client = Client("", 0)

@@ -17,5 +17,6 @@ class Terms(Struct, frozen=True, kw_only=True):
     timeout: float  # seconds
     min_data_rate: int  # octets a second
     limits: Limits
+    soft_bounce: bool  # what would be refused for good is refused for now
     tls: TlsLevel
     certificate: Certificate  # of no interest at the level NONE

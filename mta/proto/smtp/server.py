@@ -119,17 +119,27 @@ _BEFORE_TLS: Final = frozenset(("NOOP", "EHLO", "STARTTLS", "QUIT"))  # RFC 3207
 class ServerEngine:
     """One SMTP session; `hostname` is the name in the answers to HELO and EHLO.
 
+    `soft_bounce`: whatever would be refused for good is refused for now, so that no mail bounces.
+
     Memory is bounded by one command line, by what is received while an answer is awaited (stop
     reading then), and by the replies that were not taken.
     """
 
-    def __init__(self, hostname: str, limits: Limits, tls: TlsLevel = TlsLevel.NONE) -> None:
+    def __init__(
+        self,
+        hostname: str,
+        limits: Limits,
+        tls: TlsLevel = TlsLevel.NONE,
+        *,
+        soft_bounce: bool = False,
+    ) -> None:
         self.commands = 0  # lines taken as commands, for the log
         self.secure = False  # TLS is on
         self._tls = tls
         self._insecure = _TLS_FIRST if tls is TlsLevel.ENCRYPT else None  # the reply while it is so
         self._hostname = hostname
         self._limits = limits
+        self._soft_bounce = soft_bounce
         self._buffer = ReceiveBuffer(limits.command_line)
         self._output: list[bytes] = []
         self._state = State.START
@@ -203,7 +213,7 @@ class ServerEngine:
         if awaiting is None:
             raise RuntimeError("no event waits for an answer")
         self._awaiting = None
-        self._output.append(replies.encode(status))
+        self._say(status)
         if status.code >= 400:
             self._state = _REFUSED.get(awaiting, self._state)
             if status.is_permanent:
@@ -340,8 +350,12 @@ class ServerEngine:
             return Signal.NEED_DATA
         return Content(octets, decoder.complete)
 
+    def _say(self, status: Status) -> None:
+        told = status.softened if self._soft_bounce else status
+        self._output.append(replies.encode(told))
+
     def _reject(self, command: str, status: Status) -> Event:
-        self._output.append(replies.encode(status))
+        self._say(status)
         if status.is_permanent:
             self._count_error()
         return Rejected(command[:64], status)

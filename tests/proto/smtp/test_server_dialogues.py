@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.smtp_server import converse
+from support.smtp_server import LIMITS, converse
 
 from mta.proto.smtp.events import Content, Event, Hello, Mail, Rcpt, Rejected, Reset
+from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import Status
 
 
@@ -327,3 +328,16 @@ def test_any_division_of_the_octets_means_the_same(data: st.DataObject) -> None:
     whole = converse([case.client])
     assert pieces.output == whole.output
     assert pieces.events == whole.events
+
+
+def test_under_soft_bounce_no_refusal_is_final() -> None:
+    engine = ServerEngine("mx.test", LIMITS, soft_bounce=True)
+    engine.receive(
+        b"MAIL FROM:<a@b.test>\r\nWHAT\r\nHELO\r\nEHLO c.test\r\nMAIL FROM:<a@b.test>\r\n"
+    )
+    while isinstance(event := engine.next_event(), Rejected | Hello):
+        pass
+    assert isinstance(event, Mail)
+    engine.reply(Status(550, "5.7.1", "not you"))
+    codes = [line[:3] for line in engine.data_to_send().split(b"\r\n") if line[3:4] == b" "]
+    assert codes == [b"403", b"400", b"401", b"250", b"450"]
