@@ -43,6 +43,7 @@ class Transaction:
         self._begun = False
         self._recipients: list[Recipient] = []
         self._content = bytearray()
+        self._offset = 0  # octets of it that were sent
 
     @property
     def failed(self) -> bool:
@@ -58,8 +59,11 @@ class Transaction:
     async def content(self, data: bytes | bytearray | memoryview) -> None:
         """Add content, as it is to be stored; waits while cleanup does not keep up."""
         self._content += data
-        while len(self._content) > CONTENT_LIMIT and not self.failed:
+        while self._unsent > CONTENT_LIMIT and not self.failed:
             await self._send(last=False)
+        # Once for all frames: to move the rest up behind each would be most of the work.
+        del self._content[: self._offset]
+        self._offset = 0
 
     async def commit(self) -> str:
         """End the message; the queue id under which it is on stable storage.
@@ -86,14 +90,18 @@ class Transaction:
     @property
     def _left_over(self) -> bool:
         """Whether there is more than one frame can hold."""
-        return len(self._recipients) > RECIPIENTS_LIMIT or len(self._content) > CONTENT_LIMIT
+        return len(self._recipients) > RECIPIENTS_LIMIT or self._unsent > CONTENT_LIMIT
+
+    @property
+    def _unsent(self) -> int:
+        return len(self._content) - self._offset
 
     async def _send(self, *, last: bool) -> None:
         recipients = tuple(self._recipients[:RECIPIENTS_LIMIT])
         with memoryview(self._content) as view:
-            content = bytes(view[:CONTENT_LIMIT])
+            content = bytes(view[self._offset : self._offset + CONTENT_LIMIT])
         del self._recipients[:RECIPIENTS_LIMIT]
-        del self._content[:CONTENT_LIMIT]
+        self._offset += len(content)
         if self._begun:
             await self._conversation.send(More(recipients, content, last))
             return
