@@ -35,8 +35,12 @@ def test_processes_are_found_by_their_folder(tmp_path: Path) -> None:
         subprocess.Popen(["sleep", "60"], cwd=elsewhere, env=environment) as other,
     ):
         try:
-            (found,) = wait_until(lambda: processes_in(tmp_path), "the process", 5.0)
-            assert (found.pid, found.service, found.command) == (ours.pid, "row", ("sleep", "60"))
+            # Before its exec the child is there already, and still bears our own command line.
+            wanted = ("sleep", "60")
+            (found,) = wait_until(
+                lambda: [it for it in processes_in(tmp_path) if it.command == wanted], "the process"
+            )
+            assert (found.pid, found.service) == (ours.pid, "row")
             kill(found, signal.SIGTERM)
             # A zombie is no process: nobody has waited for it yet.
             wait_until(lambda: not processes_in(tmp_path), "its end", 5.0)
