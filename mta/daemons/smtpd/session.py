@@ -19,7 +19,7 @@ from mta.daemons.smtpd.journal import Journal
 from mta.daemons.smtpd.patience import Patience
 from mta.daemons.smtpd.policy import Client
 from mta.daemons.smtpd.terms import Terms
-from mta.daemons.smtpd.tls import describe, shake_hands
+from mta.daemons.smtpd.tls import HANDSHAKE_TIMEOUT
 from mta.proto.envelope import Origin
 from mta.proto.smtp.events import (
     Closed,
@@ -42,10 +42,12 @@ from mta.proto.smtp.replies import (
 from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import MailError, Status
 from mta.util.log import Log
+from mta.util.tls import describe, start_tls
 
 __all__ = ["SmtpSession"]
 
 READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
+WRITE_AHEAD: Final = 65536  # octets that wait until the client reads, with TLS as without it
 
 Question = Rcpt | Data | Content  # what another daemon must answer
 
@@ -358,7 +360,14 @@ class SmtpSession(asyncio.Protocol):
         secure: asyncio.Transport | None = None
         self._sees_it_through = True  # it will hear why the connection was lost
         try:
-            secure = await shake_hands(self._loop, plain, self, context, self._terms.timeout)
+            secure = await start_tls(
+                self._loop,
+                plain,
+                self,
+                context,
+                patience=min(self._terms.timeout, HANDSHAKE_TIMEOUT),
+                write_ahead=WRITE_AHEAD,
+            )
         except OSError as error:
             self._journal.tls_failed(str(error) or type(error).__name__)
         finally:
@@ -371,7 +380,7 @@ class SmtpSession(asyncio.Protocol):
             self._must_read = False  # whoever waited for that was the plain transport
             self._engine.secured()
             self._hello = Hello("", False)
-            self._journal.secured(describe(secure.get_extra_info("ssl_object")))
+            self._journal.secured(describe(secure))
 
     # The end
 

@@ -1,4 +1,4 @@
-"""TLS in smtpd: the handshake, and a certificate that is read again when its files change.
+"""TLS in smtpd: a certificate that is read again when its files change.
 
     the files        a session that wants TLS
     a sound pair     gets it, with the pair that the files hold now
@@ -9,7 +9,6 @@ What is wrong is said once for each change. Who renews a certificate replaces on
 other: between the two they do not match, and the next look finds the end of it.
 """
 
-import asyncio
 import os
 import ssl
 import time
@@ -18,11 +17,9 @@ from typing import Final
 from mta.util.log import Log
 from mta.util.tls import server_context
 
-__all__ = ["Certificate", "describe", "shake_hands"]
+__all__ = ["HANDSHAKE_TIMEOUT", "Certificate"]
 
-_HANDSHAKE_TIMEOUT: Final = 300.0  # seconds at most: Postfix's smtpd_starttls_timeout
-_SHUTDOWN_TIMEOUT: Final = 10.0  # seconds that a client has for saying goodbye in TLS, too
-_WRITE_AHEAD: Final = 65536  # octets that wait until the client reads: as many as without TLS
+HANDSHAKE_TIMEOUT: Final = 300.0  # seconds at most: Postfix's smtpd_starttls_timeout
 _LOOK_INTERVAL: Final = 1.0  # seconds between two looks whether a file has changed
 
 Identity = tuple[int, int, int, int]  # of a file: what no replacement leaves as it was
@@ -64,39 +61,6 @@ class Certificate:
             )
         else:
             self._log.info("certificate_read", certificate=self._certificate)
-
-
-async def shake_hands(
-    loop: asyncio.AbstractEventLoop,
-    transport: asyncio.Transport,
-    protocol: asyncio.Protocol,
-    context: ssl.SSLContext,
-    patience: float,
-) -> asyncio.Transport:
-    """Put TLS between transport and protocol; the transport that the protocol has from now on.
-
-    OSError tells why it failed, within `patience` seconds; whether the protocol hears of
-    connection_lost then, too, is left to chance.
-    """
-    secure = await loop.start_tls(
-        transport,
-        protocol,
-        context,
-        server_side=True,
-        ssl_handshake_timeout=min(patience, _HANDSHAKE_TIMEOUT),
-        ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
-    )
-    # uvloop takes it for a success, too, when the connection is aborted on our side.
-    if secure is None or secure.is_closing():
-        raise ConnectionAbortedError("connection lost")
-    secure.set_write_buffer_limits(high=_WRITE_AHEAD)
-    return secure
-
-
-def describe(connection: ssl.SSLObject) -> str:
-    """The protocol and the cipher of a connection, in Postfix's words."""
-    name, _, bits = connection.cipher() or ("unknown", "", 0)
-    return f"{connection.version()} with cipher {name} ({bits} bits)"
 
 
 def _identity(path: str) -> Identity | None:

@@ -15,13 +15,15 @@ import socket
 from contextlib import suppress
 from typing import Final, cast
 
-from mta.delivery.client import tls
 from mta.delivery.client.terms import Endpoint, Terms
+from mta.delivery.client.tls import opportunistic
 from mta.proto.smtp.client import ClientEngine
 from mta.proto.smtp.client_events import ClientEvent, Stage
+from mta.util.tls import describe, start_tls
 
 __all__ = ["Connection", "Interrupted", "connect"]
 
+_WRITE_AHEAD: Final = 1  # octet that may wait under TLS: pause when the layer below is full
 _BACKLOG_PAUSE: Final = 0.01  # seconds between attempts while a UNIX listener's backlog is full
 _LAST_WORDS: Final = 65536  # octets that are read after the end
 
@@ -159,10 +161,15 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise ConnectionAbortedError("connection lost")
-        timeout = self._terms.starttls_timeout
-        context = tls.opportunistic()
-        self._transport = await tls.start_tls(self._loop, transport, self, context, timeout)
-        self.tls = tls.describe(self._transport)
+        self._transport = await start_tls(
+            self._loop,
+            transport,
+            self,
+            opportunistic(),
+            patience=self._terms.starttls_timeout,
+            write_ahead=_WRITE_AHEAD,
+        )
+        self.tls = describe(self._transport)
 
     def close(self) -> None:
         """Send what is due, and hang up; nobody is waited for.
