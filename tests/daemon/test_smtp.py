@@ -14,7 +14,7 @@ import pytest
 from support.own_master import DaemonProcess, write_snapshot
 from support.ports import free_port
 from support.scripted_service import ScriptedService, ask, listen_ipc
-from support.smtp_peer import CLOSE, EXTENSIONS, RESET, Action, Received, Script, SmtpPeer, _Session
+from support.smtp_peer import Action, Call, HangUp, InTurn, Reset, Script, SmtpPeer
 from support.waiting import wait_until
 
 from mta.ipc.connection import encode
@@ -80,11 +80,12 @@ class Bench:
         self._client.settimeout(20)
         self._client.connect(str(self.directory / "private/outbound"))
 
-    def peer(
-        self, host: str = "127.0.0.2", script: Script | None = None, path: str = ""
-    ) -> SmtpPeer:
-        made = SmtpPeer(host, self.port, script or {}, EXTENSIONS, path=path)
+    def peer(self, host: str = "127.0.0.2", *scripts: Script, lmtp: bool = False) -> SmtpPeer:
+        made = SmtpPeer(*scripts, host=host, port=self.port, lmtp=lmtp)
         return self._stack.enter_context(made)
+
+    def store(self, path: Path, *scripts: Script) -> SmtpPeer:
+        return self._stack.enter_context(SmtpPeer(*scripts, path=path, lmtp=True))
 
     def deliver(
         self, *recipients: str, nexthop: str = "x.test", content: bytes = CONTENT
@@ -141,36 +142,17 @@ def only(outcomes: Outcomes) -> Outcome:
     return outcome
 
 
-def taken(peer: SmtpPeer, count: int = 1) -> list[Received]:
-    """What a peer took; its answer comes before its record of it."""
-    wait_until(lambda: len(peer.messages) >= count, f"{count} messages")
-    return peer.messages
-
-
-def once(peer: SmtpPeer, reaction: str | Action) -> Action:
-    """Do this and fall back into usual manners."""
-
-    def react(session: "_Session") -> None:
-        peer.script = {}
-        if isinstance(reaction, str):
-            session.say(reaction)
-        else:
-            reaction(session)
-
-    return react
-
-
 def test_a_message_reaches_the_best_host_as_it_is(bench: Bench) -> None:
     bench.start()
     best, worse = bench.peer("127.0.0.2"), bench.peer("127.0.0.3")
     outcome = only(bench.deliver("r@x.test"))
     assert outcome.disposition is Disposition.DELIVERED
     assert outcome.relay == f"a.test[127.0.0.2]:{bench.port}"
-    (message,) = taken(best)
+    (message,) = best.messages
     assert (message.content, message.recipients) == (CONTENT, ("r@x.test",))
-    assert message.mail.startswith("FROM:<sender@posthouse.test>")
-    assert message.hello == "mx.posthouse.test"
-    assert worse.sessions == 0
+    assert message.sender == "sender@posthouse.test"
+    assert best.visits[0].commands[0] == "EHLO mx.posthouse.test"
+    assert worse.visits == []
     (line,) = bench.daemon.events("delivery")
     assert (line["relay"], line["status"], line["to"]) == (outcome.relay, "sent", "r@x.test")
     assert bench.daemon.events("sandbox_incomplete") == []
@@ -180,11 +162,11 @@ def test_a_message_reaches_the_best_host_as_it_is(bench: Bench) -> None:
     "script",
     [
         None,
-        {"greeting": "421 4.3.2 busy"},
-        {"greeting": "554 5.3.2 no"},
-        {"EHLO": RESET},
-        {"RCPT": "450 4.2.0 later"},
-        {"end": "451 4.3.0 later"},
+        Script(greeting="421 4.3.2 busy"),
+        Script(greeting="554 5.3.2 no"),
+        Script(ehlo=Reset()),
+        Script(rcpt="450 4.2.0 later"),
+        Script(end="451 4.3.0 later"),
     ],
     ids=["refused", "421", "554", "reset", "450", "451"],
 )
@@ -197,17 +179,17 @@ def test_the_next_host_takes_what_the_first_one_does_not(
         bench.peer("127.0.0.2", script)
     outcome = only(bench.deliver())
     assert outcome.relay == f"b.test[127.0.0.3]:{bench.port}"
-    assert len(taken(worse)) == 1
+    assert len(worse.messages) == 1
 
 
 def test_a_host_that_takes_fewer_leaves_the_rest_to_the_next(bench: Bench) -> None:
     bench.start()
-    best = bench.peer("127.0.0.2", {"RCPT s@x.test": "452 4.5.3 too many"})
+    best = bench.peer("127.0.0.2", Script(rcpt={"s@x.test": "452 4.5.3 too many"}))
     worse = bench.peer("127.0.0.3")
     outcomes = bench.deliver("r@x.test", "s@x.test", "t@x.test").outcomes
     assert [each.disposition for each in outcomes] == [Disposition.DELIVERED] * 3
-    assert taken(best)[0].recipients == ("r@x.test", "t@x.test")
-    assert taken(worse)[0].recipients == ("s@x.test",)
+    assert best.messages[0].recipients == ("r@x.test", "t@x.test")
+    assert worse.messages[0].recipients == ("s@x.test",)
 
 
 def test_the_session_serves_the_next_message_and_ends_with_quit(bench: Bench) -> None:
@@ -215,19 +197,19 @@ def test_the_session_serves_the_next_message_and_ends_with_quit(bench: Bench) ->
     best = bench.peer()
     for _ in range(3):
         assert only(bench.deliver()).disposition is Disposition.DELIVERED
-    assert (best.sessions, len(taken(best, 3))) == (1, 3)
+    assert (len(best.visits), len(best.messages)) == (1, 3)
     assert len(bench.resolver.requests) == 1
     bench.leave()
     bench.daemon.tell(Command("retire"))
     assert bench.daemon.ended() == 0
-    wait_until(lambda: best.commands[-1] == "QUIT", "QUIT")
+    wait_until(lambda: best.visits[0].commands[-1] == "QUIT", "QUIT")
 
 
 def test_a_session_without_work_ends_by_itself(bench: Bench) -> None:
     bench.start(smtp_connection_cache_time_limit=0.2)
     best = bench.peer()
     bench.deliver()
-    wait_until(lambda: best.commands[-1] == "QUIT", "QUIT")
+    wait_until(lambda: best.visits[0].commands[-1] == "QUIT", "QUIT")
 
 
 def test_domains_with_the_same_host_share_its_session(bench: Bench) -> None:
@@ -236,18 +218,17 @@ def test_domains_with_the_same_host_share_its_session(bench: Bench) -> None:
     best = bench.peer()
     bench.deliver("r@x.test", nexthop="x.test")
     assert only(bench.deliver("r@y.test", nexthop="y.test")).status.code == 250
-    assert (best.sessions, len(taken(best, 2))) == (1, 2)
+    assert (len(best.visits), len(best.messages)) == (1, 2)
 
 
-@pytest.mark.parametrize("ending", [CLOSE, RESET, "421 4.3.2 going down"])
-def test_a_kept_session_that_ended_costs_no_attempt(bench: Bench, ending: str | Action) -> None:
+@pytest.mark.parametrize("ending", [HangUp(), Reset(), "421 4.3.2 going down"])
+def test_a_kept_session_that_ended_costs_no_attempt(bench: Bench, ending: Action) -> None:
     """With one session allowed: the fresh one is not a second one."""
     bench.start(smtp_mx_session_limit=1)
-    best = bench.peer()
+    best = bench.peer("127.0.0.2", Script(mail=InTurn("250 2.1.0 ok", ending)), Script())
     bench.deliver()
-    best.script = {"MAIL": once(best, ending)}
     assert only(bench.deliver()).status.code == 250
-    assert (best.sessions, len(taken(best, 2))) == (2, 2)
+    assert (len(best.visits), len(best.messages)) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +240,7 @@ def test_an_address_asks_no_resolver(bench: Bench, nexthop: str, recipient: str)
     best = bench.peer()
     outcome = only(bench.deliver(recipient, nexthop=nexthop.format(port=bench.port)))
     assert outcome.relay == f"127.0.0.2[127.0.0.2]:{bench.port}"
-    assert taken(best)[0].recipients == (recipient,)
+    assert best.messages[0].recipients == (recipient,)
     assert bench.resolver.requests == []
 
 
@@ -271,7 +252,7 @@ def test_a_destination_that_no_session_reaches(bench: Bench) -> None:
     assert str(status) == (
         f"451 4.4.1 connect to b.test[127.0.0.3]:{bench.port}: Connection refused"
     )
-    bench.peer("127.0.0.3", {"RCPT": "550 5.1.1 who?"})
+    bench.peer("127.0.0.3", Script(rcpt="550 5.1.1 who?"))
     assert not bench.deliver().unreachable
 
 
@@ -307,14 +288,14 @@ def test_mail_for_ourselves_loops(bench: Bench) -> None:
     )
     there = bench.peer()
     assert str(only(bench.deliver()).status) == ("554 5.4.6 mail for x.test loops back to myself")
-    assert there.sessions == 0
+    assert there.visits == []
 
 
 def test_the_fallback_relay_takes_what_is_not_found(bench: Bench) -> None:
     bench.start(smtp_fallback_relay=[f"[127.0.0.4]:{bench.port}"])
     relay = bench.peer("127.0.0.4")
     assert only(bench.deliver("r@absent.test", nexthop="absent.test")).status.code == 250
-    assert taken(relay)[0].recipients == ("r@absent.test",)
+    assert relay.messages[0].recipients == ("r@absent.test",)
 
 
 def test_a_relayhost_that_is_not_found_bounces_nothing(bench: Bench) -> None:
@@ -326,12 +307,12 @@ def test_a_relayhost_that_is_not_found_bounces_nothing(bench: Bench) -> None:
 def test_a_delivery_in_hand_is_finished_when_the_agent_retires(bench: Bench) -> None:
     bench.start()
 
-    def slowly(session: "_Session") -> None:
+    def slowly() -> str:
         bench.daemon.tell(Command("retire"))
         wait_until(lambda: bench.daemon.events("retiring"), "the agent's retirement")
-        session.say("250 2.0.0 at last")
+        return "250 2.0.0 at last"
 
-    bench.peer(script={"end": slowly})
+    bench.peer("127.0.0.2", Script(end=Call(slowly)))
     bench.send()
     assert [bench.hear() for _ in range(2)] == ["Goodbye", "Outcomes"]
     assert bench.daemon.ended() == 0
@@ -340,21 +321,18 @@ def test_a_delivery_in_hand_is_finished_when_the_agent_retires(bench: Bench) -> 
 class TestLmtp:
     def test_a_store_at_a_unix_socket(self, bench: Bench) -> None:
         bench.start("lmtp")
-        script = {
-            "end s@x.test": "452 4.2.2 full",
-            "end t@x.test": "550 5.2.1 disabled",
-        }
-        path = str(bench.directory / "store")
-        store = bench.peer(script=script, path=path)
+        path = bench.directory / "store"
+        refusals = {"s@x.test": "452 4.2.2 full", "t@x.test": "550 5.2.1 disabled"}
+        store = bench.store(path, Script(end=refusals))
         outcomes = bench.deliver("r@x.test", "s@x.test", "t@x.test", nexthop=f"unix:{path}")
         assert [each.status.enhanced for each in outcomes.outcomes] == ["2.0.0", "4.2.2", "5.2.1"]
         assert {each.relay for each in outcomes.outcomes} == {f"mx.posthouse.test[{path}]"}
-        assert store.commands[0] == "LHLO mx.posthouse.test"
-        assert taken(store)[0].content == CONTENT
+        assert store.visits[0].commands[0] == "LHLO mx.posthouse.test"
+        assert store.messages[0].content == CONTENT
 
     def test_a_path_in_the_queue_directory(self, bench: Bench) -> None:
         bench.start("lmtp")
-        bench.peer(path=str(bench.directory / "private/store"))
+        bench.store(bench.directory / "private/store")
         assert only(bench.deliver(nexthop="unix:private/store")).status.code == 250
 
     def test_a_store_that_is_not_there(self, bench: Bench) -> None:
@@ -367,7 +345,7 @@ class TestLmtp:
         """No MX is asked for, and its name may be ours."""
         bench.start("lmtp")
         bench.known["mx.posthouse.test"] = HostAddresses(("127.0.0.2",))
-        bench.peer()
+        bench.peer(lmtp=True)
         outcome = only(bench.deliver(nexthop=f"inet:mx.posthouse.test:{bench.port}"))
         assert outcome.relay == f"mx.posthouse.test[127.0.0.2]:{bench.port}"
         assert bench.resolver.requests == [FindAddresses("mx.posthouse.test")]

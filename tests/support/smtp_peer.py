@@ -1,148 +1,220 @@
-"""An SMTP server whose misbehaviour is scripted, stage by stage; it keeps what it receives.
+"""A scripted SMTP or LMTP server: what it says at each stage, and a record of what it was told.
 
-SmtpPeer("127.0.0.2", port, {"RCPT": "450 4.2.0 later", "end": RESET})
+with SmtpPeer(Script(rcpt={"bob@x.test": "550 5.1.1 unknown"})) as peer:
+    ...                                # deliver to 127.0.0.1, peer.port
+    assert peer.messages[0].content == b"..."
 
-Stages are "greeting", the verbs "EHLO" "HELO" "LHLO" "STARTTLS" "MAIL" "RCPT" "DATA" "RSET", "body"
-(in the middle of the content) and "end" (of the content). What a stage names is said in place of
-the usual reply, or done; "RCPT bob@example.org" is for one recipient.
+It shares no code with mta. A stage of the script is an `Action`:
+
+    "250 ok"          a reply; of several lines, "250-one\\n250 two"; sent with CRLF
+    b"250 ok\\n"       octets as they are
+    Silent()          nothing, while the connection stays open; whatever comes is read
+    Deaf()            nothing, and nothing is read
+    Reset()           the connection is reset (RST)
+    HangUp()          the connection is closed
+    Drip("250 ok")    a reply octet by octet
+    Flood("250")      one reply that goes on for ten million octets
+    InTurn(a, b)      the first time one thing, the next time another; the last from then on
+    Call(function)    the reply that the function returns, when it has returned
+
+Silent, Deaf, Reset and HangUp may say a last reply before. The n-th connection follows the n-th
+script, and the last one from then on. A message is in `messages` if the script accepts it, and
+is there before its client hears so.
 """
 
-import contextlib
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+from support.certificates import Pair
+from support.waiting import wait_until
 
 __all__ = [
-    "CLOSE",
-    "FLOOD",
-    "GARBAGE",
-    "RESET",
-    "SILENT",
-    "Received",
+    "EXTENSIONS",
+    "Action",
+    "Call",
+    "Deaf",
+    "Drip",
+    "Flood",
+    "HangUp",
+    "InTurn",
+    "Message",
+    "Reset",
     "Script",
+    "Silent",
     "SmtpPeer",
-    "dripping",
-    "then",
+    "Visit",
 ]
 
-EXTENSIONS = ("PIPELINING", "SIZE 20000000", "8BITMIME", "ENHANCEDSTATUSCODES")
-_USUAL = {
-    "greeting": "220 peer.test ESMTP",
-    "HELO": "250 peer.test",
-    "STARTTLS": "220 2.0.0 go ahead",
-    "MAIL": "250 2.1.0 Ok",
-    "RCPT": "250 2.1.5 Ok",
-    "DATA": "354 go ahead",
-    "end": "250 2.0.0 Ok: queued as PEER",
-    "RSET": "250 2.0.0 Ok",
-    "QUIT": "221 2.0.0 Bye",
-}
-_LINGER_ZERO = struct.pack("ii", 1, 0)
-
-
-class _Ended(Exception):  # noqa: N818 - how a session ends
-    """The session is over."""
-
-
-Action = Callable[["_Session"], None]
-Script = Mapping[str, str | Action]
-
-
-def RESET(session: "_Session") -> None:  # noqa: N802 - a word of the script
-    """Close so that the client sees a reset."""
-    session.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-    raise _Ended
-
-
-def CLOSE(session: "_Session") -> None:  # noqa: N802
-    """Close without a word."""
-    raise _Ended
-
-
-def SILENT(session: "_Session") -> None:  # noqa: N802
-    """Say nothing until the client gives up."""
-    while session.socket.recv(65536):
-        pass
-    raise _Ended
-
-
-def FLOOD(session: "_Session") -> None:  # noqa: N802
-    """A reply of 10 MB."""
-    for _ in range(10_000):
-        session.socket.sendall(b"250-" + b"x" * 995 + b"\r\n")
-    raise _Ended
-
-
-def GARBAGE(session: "_Session") -> None:  # noqa: N802
-    """What no server says."""
-    session.socket.sendall(b"\x16\x03\x01\x00\x00 what?\r\n")
-
-
-def dripping(reply: str, interval: float = 0.1) -> Action:
-    """One octet of the reply every `interval` seconds."""
-
-    def drip(session: "_Session") -> None:
-        for octet in reply.encode() + b"\r\n":
-            session.socket.sendall(bytes((octet,)))
-            if session.peer.stopping.wait(interval):
-                raise _Ended
-
-    return drip
-
-
-def then(reply: str, action: Action) -> Action:
-    """Say something first."""
-
-    def both(session: "_Session") -> None:
-        session.say(reply)
-        action(session)
-
-    return both
+EXTENSIONS: Final = ("PIPELINING", "SIZE 10000000", "8BITMIME", "ENHANCEDSTATUSCODES")
+_FLOOD: Final = 10_000_000  # octets
 
 
 @dataclass(frozen=True)
-class Received:
-    """One message that the peer took."""
+class Silent:
+    """Say nothing from now on, or nothing more, and read."""
 
-    hello: str
-    mail: str  # the argument of MAIL
-    recipients: tuple[str, ...]
-    content: bytes  # dots unstuffed
-    encrypted: bool
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class Deaf:
+    """Say nothing from now on, or nothing more, and do not read."""
+
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Reset the connection."""
+
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """Close the connection."""
+
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Send a reply octet by octet, with a pause of so many seconds before each."""
+
+    reply: str
+    pause: float = 0.05
+
+
+@dataclass(frozen=True)
+class Flood:
+    """Send lines of this code for ever, nearly."""
+
+    code: str
+
+
+class InTurn:
+    """Another action each time; the last one is repeated."""
+
+    def __init__(self, *actions: "Action") -> None:
+        self.actions = actions
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call a function, and send the reply that it returns."""
+
+    function: Callable[[], str]
+
+
+_Settled = str | bytes | Silent | Deaf | Reset | HangUp | Drip | Flood
+Action = _Settled | InTurn | Call
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one connection gets to hear; `rcpt` and `end` (LMTP) may differ by recipient."""
+
+    greeting: Action = "220 peer.test ESMTP"
+    ehlo: Action | None = None  # None: 250 with the extensions
+    extensions: Sequence[str] = EXTENSIONS
+    extensions_over_tls: Sequence[str] | None = None  # None: the same without STARTTLS
+    ehlo_over_tls: Action | None = None
+    helo: Action = "250 peer.test"
+    starttls: Action = "220 2.0.0 go ahead"
+    handshake: Action | None = None  # None: a real one
+    mail: Action = "250 2.1.0 sender ok"
+    rcpt: Action | Mapping[str, Action] = "250 2.1.5 recipient ok"
+    data: Action = "354 go ahead"
+    content: Action | None = None  # when the first piece of the content has come
+    end: Action | Mapping[str, Action] = "250 2.0.0 ok: queued as PEER"
+    rset: Action = "250 2.0.0 reset"
+    quit: Action = "221 2.0.0 bye"
+    unasked: Action | None = None  # behind the answer to the end of the content
+    strict: bool = True  # 503 for what is out of order
+    receive_buffer: int = 0  # octets that the kernel keeps for a peer that does not read
 
 
 @dataclass
-class SmtpPeer:
-    """Listens at one address, or at a UNIX socket; serves any number of sessions at once."""
+class Message:
+    """One message as the peer got it; `content` is unstuffed."""
 
-    host: str
-    port: int = 0
-    script: Script = field(default_factory=dict)
-    extensions: Iterable[str] = EXTENSIONS
-    context: ssl.SSLContext | None = None
-    path: str = ""
-    messages: list[Received] = field(default_factory=list)
+    sender: str
+    parameters: tuple[str, ...]
+    recipients: tuple[str, ...]
+    content: bytes
+    tls: bool
+
+
+@dataclass
+class Visit:
+    """One connection: the command lines in order, and whether it is over."""
+
     commands: list[str] = field(default_factory=list)
-    sessions: int = 0
+    replies: list[str] = field(default_factory=list)  # those that were said as strings
+    ended: list[Message] = field(default_factory=list)  # accepted or not
+    tls: bool = False
+    over: bool = False
+
+    @property
+    def verbs(self) -> list[str]:
+        return [line.split(" ")[0].split(":")[0].upper() for line in self.commands]
+
+
+class _Over(Exception):  # noqa: N818
+    """The script ends the connection here."""
+
+
+class SmtpPeer:
+    """Serves one address from construction to the end of its context.
+
+    `port` 0 takes a free one; `path` is that of a UNIX socket instead; `refuse` holds the address
+    and refuses everyone.
+    """
+
+    def __init__(
+        self,
+        *scripts: Script,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        path: Path | None = None,
+        lmtp: bool = False,
+        certificate: Pair | None = None,
+        refuse: bool = False,
+    ) -> None:
+        self.visits: list[Visit] = []
+        self.messages: list[Message] = []
+        self.lmtp = lmtp
+        self.context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(certificate.certificate, certificate.key)
+        self._scripts = scripts or (Script(),)
+        self._lock = threading.Lock()
+        self._clients: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+        family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.socket(family)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        buffer = self._scripts[0].receive_buffer
+        if buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self._listener.bind(str(path) if path else (host, port))
+        self.address = str(path) if path else host
+        self.port: int = 0 if path else self._listener.getsockname()[1]
+        if not refuse:
+            self._listener.listen(128)
+            self._start(self._accept)
 
     def __enter__(self) -> Self:
-        self.stopping = threading.Event()
-        if self.path:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(self.path)
-            self._listener.listen(100)
-        else:
-            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-            self._listener = socket.create_server((self.host, self.port), family=family)
-            self.port = self._listener.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
         return self
 
     def __exit__(
@@ -151,148 +223,283 @@ class SmtpPeer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stopping.set()
-        for each in (self._listener, *tuple(self._open)):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Hang up on everyone; all threads have ended afterwards."""
+        with self._lock:
+            self._closing.set()
+            for client in self._clients:
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
         self._listener.close()
 
+    def wait_over(self, visits: int = 1) -> list[Visit]:
+        """Wait until that many connections have come and gone."""
+        wait_until(
+            lambda: len(self.visits) >= visits and all(visit.over for visit in self.visits),
+            f"the end of {visits} connections",
+        )
+        return self.visits
+
+    def _start(self, target: object, *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
     def _accept(self) -> None:
-        threads = []
-        with contextlib.suppress(OSError):
-            while True:
+        while not self._closing.is_set():
+            try:
                 client, _ = self._listener.accept()
-                if not self.path:
+            except OSError:
+                return
+            with self._lock:
+                if self._closing.is_set():
+                    client.close()
+                    return
+                if client.family != socket.AF_UNIX:
+                    # What was said before a reset must be on its way by then.
                     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.sessions += 1
-                self._open.add(client)
-                threads.append(threading.Thread(target=self._serve, args=(client,)))
-                threads[-1].start()
-        for thread in threads:
-            thread.join()
+                script = self._scripts[min(len(self.visits), len(self._scripts) - 1)]
+                visit = Visit()
+                self.visits.append(visit)
+                self._clients.add(client)
+            self._start(self._serve, client, script, visit)
 
-    def _serve(self, client: socket.socket) -> None:
-        session = _Session(self, client)
-        with contextlib.suppress(OSError, _Ended):
-            session.run()
-        self._open.discard(client)
-        session.socket.close()
+    def _serve(self, client: socket.socket, script: Script, visit: Visit) -> None:
+        with ExitStack() as stack:
+            conversation = _Conversation(self, client, script, visit)
+            stack.callback(conversation.close)
+            stack.enter_context(suppress(OSError, EOFError, _Over))
+            conversation.run()
+        with self._lock:
+            self._clients.discard(client)
+        visit.over = True
 
 
-class _Session:
-    """One client."""
+class _Conversation:
+    """One connection."""
 
-    def __init__(self, peer: SmtpPeer, client: socket.socket) -> None:
-        self.peer = peer
-        self.socket = client
-        self._rest = b""
-        self._hello = ""
-        self._mail = ""
+    def __init__(self, peer: SmtpPeer, client: socket.socket, script: Script, visit: Visit) -> None:
+        self._peer = peer
+        self._socket = client
+        self._script = script
+        self._visit = visit
+        self._buffer = b""
+        self._sender: str | None = None
+        self._parameters: tuple[str, ...] = ()
         self._recipients: list[str] = []
-        self._encrypted = False
+        self._turns: dict[InTurn, int] = {}
 
     def run(self) -> None:
-        self._react("greeting")
+        self._do(self._script.greeting)
         while True:
             line = self._line()
-            self.peer.commands.append(line)
-            verb, _, argument = line.partition(" ")
-            verb = verb.upper()
-            match verb:
-                case "EHLO" | "LHLO" | "HELO":
-                    self._hello = argument
-                    self._react(verb)
-                case "MAIL":
-                    self._mail, self._recipients = argument, []
-                    self._react(verb)
-                case "RCPT":
-                    self._rcpt(argument)
-                case "DATA":
-                    if self._react(verb).startswith("354"):
-                        self._content()
-                case "STARTTLS":
-                    if self._react(verb).startswith("220"):
-                        self._start_tls()
-                case "QUIT":
-                    self._react(verb)
-                    return
-                case _:
-                    self._react(verb)
+            self._visit.commands.append(line)
+            self._command(line)
 
-    def say(self, reply: str) -> None:
-        self.socket.sendall(reply.encode() + b"\r\n")
+    def close(self) -> None:
+        self._socket.close()
 
-    def _react(self, *stages: str) -> str:
-        """Do what the script has for the first of the stages that it names; what was said."""
-        for stage in stages:
-            reaction = self.peer.script.get(stage)
-            if reaction is None:
-                continue
-            if not isinstance(reaction, str):
-                reaction(self)
-                return ""
-            self.say(reaction)
-            return reaction
-        usual = _USUAL.get(stages[-1]) or self._greeting_of(stages[-1])
-        self.say(usual)
-        return usual
+    # Commands
 
-    def _greeting_of(self, verb: str) -> str:
-        if verb not in ("EHLO", "LHLO"):
-            return "502 5.5.1 not implemented"
-        offered = [word for word in self.peer.extensions if word != "STARTTLS" or self._may_encrypt]
-        lines = ["peer.test", *offered]
-        return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])
+    def _command(self, line: str) -> None:
+        script = self._script
+        verb, _, argument = line.partition(" ")
+        match verb.upper():
+            case "EHLO" | "LHLO":
+                self._forget()
+                action = script.ehlo_over_tls if self._visit.tls else script.ehlo
+                self._do(action if action is not None else self._offer())
+            case "HELO":
+                self._do(script.helo)
+            case "STARTTLS":
+                self._starttls()
+            case "MAIL":
+                self._mail(argument)
+            case "RCPT":
+                self._rcpt(argument)
+            case "DATA":
+                self._data()
+            case "RSET":
+                self._forget()
+                self._do(script.rset)
+            case "QUIT":
+                self._do(script.quit)
+                raise _Over
+            case _:
+                self._do("500 5.5.2 what?")
 
-    @property
-    def _may_encrypt(self) -> bool:
-        return not self._encrypted
+    def _offer(self) -> str:
+        extensions = list(self._script.extensions)
+        if self._visit.tls:
+            extensions.remove("STARTTLS")
+            if self._script.extensions_over_tls is not None:
+                extensions = list(self._script.extensions_over_tls)
+        lines = ["peer.test", *extensions]
+        return "\n".join([f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"])
+
+    def _starttls(self) -> None:
+        if not self._do(self._script.starttls):
+            return
+        if self._script.handshake is not None:
+            self._do(self._script.handshake)
+            return
+        context = self._peer.context
+        assert context is not None, "a script with STARTTLS needs a certificate"
+        secure = context.wrap_socket(self._socket, server_side=True, suppress_ragged_eofs=True)
+        with self._peer._lock:
+            self._peer._clients.discard(self._socket)
+            self._peer._clients.add(secure)
+        self._socket = secure
+        self._visit.tls = True
+
+    def _mail(self, argument: str) -> None:
+        if self._script.strict and self._sender is not None:
+            self._do("503 5.5.1 nested MAIL")
+            return
+        path, *parameters = argument.removeprefix("FROM:").split(" ")
+        if self._do(self._script.mail):
+            self._sender = path.strip("<>")
+            self._parameters = tuple(parameters)
 
     def _rcpt(self, argument: str) -> None:
-        address = argument.partition("<")[2].partition(">")[0]
-        if self._react(f"RCPT {address}", "RCPT").startswith("25"):
+        address = argument.removeprefix("TO:").strip("<>")
+        if self._script.strict and self._sender is None:
+            self._do("503 5.5.1 need MAIL")
+        elif self._do(_choice(self._script.rcpt, address, "250 2.1.5 recipient ok")):
             self._recipients.append(address)
 
-    def _content(self) -> None:
-        if "body" in self.peer.script:
-            self._fill()
-            self._react("body")
-        while b"\r\n.\r\n" not in b"\r\n" + self._rest:
-            self._fill()
-        whole, _, self._rest = (b"\r\n" + self._rest).partition(b"\r\n.\r\n")
-        content = (whole + b"\r\n").replace(b"\r\n.", b"\r\n")[2:]
-        lmtp = "LHLO" in {each.partition(" ")[0].upper() for each in self.peer.commands}
-        received = Received(
-            self._hello, self._mail, tuple(self._recipients), content, self._encrypted
-        )
-        # Kept before the client hears of it: who looks after that finds it.
-        self.peer.messages.append(received)
-        took = False
-        try:
-            for address in self._recipients if lmtp else self._recipients[:1]:
-                took = self._react(f"end {address}", "end").startswith("2") or took
-            if not self._recipients:
-                self._react("end")
-        finally:
-            if not took:
-                self.peer.messages.remove(received)
+    def _data(self) -> None:
+        if self._script.strict and not self._recipients:
+            self._do("554 5.5.1 no valid recipients")
+        elif self._do(self._script.data):
+            self._content()
+            self._forget()
 
-    def _start_tls(self) -> None:
-        assert self.peer.context is not None, "the script agrees to TLS without a certificate"
-        self.peer._open.discard(self.socket)
-        self.socket = self.peer.context.wrap_socket(self.socket, server_side=True)
-        self.peer._open.add(self.socket)
-        self._encrypted, self._rest = True, b""
+    def _content(self) -> None:
+        script = self._script
+        wire = b"\r\n"
+        while (end := wire.find(b"\r\n.\r\n")) < 0:
+            wire += self._receive()
+            if script.content is not None:
+                self._do(script.content)
+                raise _Over
+        self._buffer = wire[end + 5 :]
+        content = wire[: end + 2].replace(b"\r\n.", b"\r\n")[2:]
+        message = Message(
+            self._sender or "",
+            self._parameters,
+            tuple(self._recipients),
+            content,
+            self._visit.tls,
+        )
+        self._visit.ended.append(message)
+        accepted = False
+        for address in self._recipients if self._peer.lmtp else ("",):
+            action = self._settle(_choice(script.end, address, "250 2.0.0 ok"))
+            if _digit(action) == "2" and not accepted:
+                # Before the client hears of it: who looks after that finds the message.
+                accepted = True
+                self._peer.messages.append(message)
+            self._do(action)
+        if script.unasked is not None:
+            self._do(script.unasked)
+
+    def _forget(self) -> None:
+        self._sender = None
+        self._parameters = ()
+        self._recipients = []
+
+    # Octets
+
+    def _do(self, action: Action) -> bool:
+        """Perform an action; whether it was a positive reply. Some actions are the last."""
+        settled = self._settle(action)
+        match settled:
+            case str():
+                self._visit.replies.append(settled)
+                self._socket.sendall(_wire(settled))
+            case bytes():
+                self._socket.sendall(settled)
+            case Drip():
+                for octet in _wire(settled.reply):
+                    threading.Event().wait(settled.pause)
+                    self._socket.sendall(bytes((octet,)))
+            case _:
+                self._end(settled)
+                raise _Over
+        return _digit(settled) in ("2", "3")
+
+    def _settle(self, action: Action) -> _Settled:
+        """What an action comes to this time."""
+        match action:
+            case InTurn():
+                turn = self._turns[action] = self._turns.get(action, -1) + 1
+                return self._settle(action.actions[min(turn, len(action.actions) - 1)])
+            case Call():
+                return action.function()
+            case _:
+                return action
+
+    def _end(self, action: Silent | Deaf | Reset | HangUp | Flood) -> None:
+        if not isinstance(action, Flood):
+            self._visit.replies.append(action.reply)
+            self._socket.sendall(_wire(action.reply))
+        match action:
+            case Flood():
+                lines = f"{action.code}-{'x' * 60}\r\n".encode() * 100
+                for _ in range(_FLOOD // len(lines)):
+                    self._socket.sendall(lines)
+            case Silent():
+                while True:
+                    self._receive()
+            case Deaf():
+                # A client that goes away is not noticed without reading: wait for the peer's end.
+                self._peer._closing.wait()
+            case Reset():
+                linger = struct.pack("ii", 1, 0)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            case HangUp():
+                pass
 
     def _line(self) -> str:
-        while b"\r\n" not in self._rest:
-            self._fill()
-        line, _, self._rest = self._rest.partition(b"\r\n")
+        while b"\r\n" not in self._buffer:
+            self._buffer += self._read()
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
         return line.decode("ascii", "replace")
 
-    def _fill(self) -> None:
-        data = self.socket.recv(65536)
+    def _receive(self) -> bytes:
+        data, self._buffer = self._buffer, b""
+        return data or self._read()
+
+    def _read(self) -> bytes:
+        data = self._socket.recv(65536)
         if not data:
-            raise _Ended
-        self._rest += data
+            raise EOFError
+        return data
+
+
+def _choice(actions: Action | Mapping[str, Action], address: str, default: Action) -> Action:
+    return actions.get(address, default) if isinstance(actions, Mapping) else actions
+
+
+def _digit(action: _Settled) -> str:
+    """The first octet of what an action says: of a reply, 2 to 5."""
+    match action:
+        case str():
+            return action[:1]
+        case bytes():
+            return action[:1].decode("ascii", "replace")
+        case Flood():
+            return ""  # no reply: it never ends
+        case _:
+            return action.reply[:1]
+
+
+def _wire(reply: str) -> bytes:
+    return "".join(f"{line}\r\n" for line in reply.split("\n")).encode() if reply else b""

@@ -110,7 +110,7 @@ def test_from_a_fresh_clone_to_a_clean_one(clone: Clone) -> None:
     assert "changed=0 " in clone.make("up", f"PORT={port}")
     assert clone.master() == master
 
-    with SmtpPeer("127.0.0.1") as relay:
+    with SmtpPeer() as relay:
         clone.make("up", f"PORT={other_port}", f"RELAYHOST=[127.0.0.1]:{relay.port}")
         assert clone.master() == master, "another port is a reload, not a restart"
         with Dialogue("127.0.0.1", other_port) as client:

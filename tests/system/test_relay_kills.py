@@ -11,7 +11,6 @@ from support.dns_server import HEAD, ScriptedDns
 from support.instance import Instance, NewInstance
 from support.kills import Stage, strike
 from support.load import Ledger, message
-from support.ports import free_port
 from support.smtp_peer import SmtpPeer
 from support.tracing import Kill
 from support.waiting import wait_until
@@ -64,7 +63,7 @@ def test_a_kill_on_the_way_out_loses_nothing(
     record_property: Callable[[str, object], None],
     stage: Stage,
 ) -> None:
-    with SmtpPeer("127.0.0.2", free_port()) as peer, ScriptedDns(ZONE) as dns:
+    with SmtpPeer(host="127.0.0.2") as peer, ScriptedDns(ZONE) as dns:
         instance = _ready(
             new_instance,
             {"dns_servers": [dns.address], "smtp_tcp_port": peer.port},

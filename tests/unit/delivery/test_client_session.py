@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import uvloop
 from support.certificates import Pair, make_pair
-from support.scripted_smtp import (
+from support.smtp_peer import (
     Action,
     Deaf,
     Drip,
@@ -290,7 +290,7 @@ def test_outcomes(row: Row, letters: Letters) -> None:
     assert tuple(verdicts) == (
         (row.verdicts,) * 2 if isinstance(row.verdicts, str) else row.verdicts
     )
-    received = [message.content for message in peer.messages]
+    received = [message.content for visit in peer.visits for message in visit.ended]
     # Nobody gets a part of a message, and each verdict about its end is about the whole of it.
     whole = any(mark in "".join(verdicts) for mark in ("250 2", "end of DATA", "end of data"))
     assert received == ([row.content] if whole else [])
@@ -738,9 +738,11 @@ def test_a_lone_dot_is_no_message_for_anyone(letters: Letters) -> None:
         told = run(main)
     refused = said("550 5.1.1", "550 5.1.1 no", "RCPT TO command")
     assert told == [refused, refused, "250 2.0.0: 250 2.0.0 ok"]
-    lone, message = peer.messages
+    (visit,) = peer.visits
+    lone, message = visit.ended
     assert (lone.recipients, lone.content) == ((), b"")
     assert (message.recipients, message.content) == (("joe@mx.test",), LETTER)
+    assert peer.messages == [message]
 
 
 def test_an_abandoned_delivery_leaves_no_session_behind(letters: Letters) -> None:
