@@ -54,7 +54,7 @@ STAGES = (
     Stage("virtual", "after the rename", Kill("fsync", 7), "/new>"),
     Stage("virtual", "after the folder's fsync", Kill("write", 2), "eventfd"),
     Stage("virtual", "before the answer", Kill("sendto", 2), "Outcomes"),
-    Stage("log", "before the records", Kill("read"), "pipe:"),
+    Stage("log", "before the records", Kill("readv"), "pipe:"),
     Stage("log", "before they are written", Kill("write"), "mail.log"),
 )
 

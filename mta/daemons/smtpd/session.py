@@ -41,8 +41,8 @@ from mta.proto.smtp.replies import (
 )
 from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import MailError, Status
+from mta.util.handshake import describe, start_tls
 from mta.util.log import Log
-from mta.util.tls import describe, start_tls
 
 __all__ = ["SmtpSession"]
 

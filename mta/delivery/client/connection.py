@@ -19,7 +19,7 @@ from mta.delivery.client.terms import Endpoint, Terms
 from mta.delivery.client.tls import opportunistic
 from mta.proto.smtp.client import ClientEngine
 from mta.proto.smtp.client_events import ClientEvent, Stage
-from mta.util.tls import describe, start_tls
+from mta.util.handshake import describe, start_tls
 
 __all__ = ["Connection", "Interrupted", "connect"]
 
