@@ -1,5 +1,6 @@
 """Debian's smtp-sink: takes all mail and counts it; and a listener that takes connections only."""
 
+import os
 import re
 import socket
 import subprocess
@@ -21,8 +22,9 @@ class SmtpSink:
     def __init__(self, output: Path, host: str, port: int) -> None:
         self._output = output
         self._file = output.open("wb")
+        stepping_down = ["-u", "nobody"] if os.geteuid() == 0 else []  # which only root can
         self._process = subprocess.Popen(
-            ["smtp-sink", "-u", "nobody", "-c", f"inet:{host}:{port}", "1024"],
+            ["smtp-sink", *stepping_down, "-c", f"inet:{host}:{port}", "1024"],
             stdin=subprocess.DEVNULL,
             stdout=self._file,
             stderr=subprocess.STDOUT,
