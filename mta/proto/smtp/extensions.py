@@ -21,7 +21,6 @@ class Extensions(Struct, frozen=True, kw_only=True):
     size_limit: int = 0  # octets; 0: none is known
     body_8bit: bool = False  # 8BITMIME, RFC 6152
     starttls: bool = False  # RFC 3207
-    enhanced_codes: bool = False  # RFC 2034; those of other servers are understood as well
 
 
 NO_EXTENSIONS: Final = Extensions()
@@ -41,7 +40,6 @@ def parse_extensions(lines: Iterable[str]) -> Extensions:
         size_limit=_size_limit(offered.get("SIZE", [])),
         body_8bit="8BITMIME" in offered,
         starttls="STARTTLS" in offered,
-        enhanced_codes="ENHANCEDSTATUSCODES" in offered,
     )
 
 

@@ -119,7 +119,7 @@ def test_code_and_text(wire: bytes, enhanced: str, text: str) -> None:
         (["SIZE -1"], Extensions(size=True)),
         (["SIZE 1 2"], Extensions(size=True)),
         (["SIZE " + "9" * 21], Extensions(size=True)),
-        (["STARTTLS", "ENHANCEDSTATUSCODES"], Extensions(starttls=True, enhanced_codes=True)),
+        (["STARTTLS", "ENHANCEDSTATUSCODES"], Extensions(starttls=True)),
         (["SIZE=1000", "PIPELININGX"], NO_EXTENSIONS),
     ],
 )
