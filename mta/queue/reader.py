@@ -115,6 +115,11 @@ class QueueFile:
         if checksum != self._content_checksum:
             raise QueueFileCorrupt(self.queue_id, "damaged content")
 
+    def detach(self) -> int:
+        """Give the descriptor away: whoever gets it closes it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        return descriptor
+
     def close(self) -> None:
         """Close the descriptor; twice is harmless."""
         if self.descriptor >= 0:

@@ -79,6 +79,26 @@ class QueueStore:
         finally:
             os.close(descriptor)
 
+    def set_due(self, state: State, queue_id: str, due: float) -> None:
+        """Note when a message is to be tried next; QueueFileMissing if it is gone.
+
+        That is the file's time of modification, as in Postfix, so that a scan of a large queue
+        opens nothing. Whoever writes to the file later makes it due at once: sooner is harmless.
+        """
+        path = path_of(state, queue_id)
+        try:
+            os.utime(path, (due, due), dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            raise QueueFileMissing(path) from None
+
+    def due(self, state: State, queue_id: str) -> float:
+        """When a message is to be tried next, as its file tells; QueueFileMissing if it is gone."""
+        path = path_of(state, queue_id)
+        try:
+            return os.stat(path, dir_fd=self.descriptor, follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            raise QueueFileMissing(path) from None
+
     def move(self, queue_id: str, source: State, target: State) -> None:
         """Move a message to another state; QueueFileMissing if it is not in `source`."""
         path = path_of(source, queue_id)

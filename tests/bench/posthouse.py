@@ -111,6 +111,7 @@ class PosthouseServer:
         writer.close()
         retry = Retry(now, 1, now + _DAY, "Connection refused")
         store.append_log("incoming", writer.queue_id, [retry])
+        store.set_due("incoming", writer.queue_id, now + _DAY)
         store.move(writer.queue_id, "incoming", "deferred")
         path = self.instance.queue / "deferred" / writer.queue_id[-1] / writer.queue_id
         owner = path.parent.stat()

@@ -709,6 +709,18 @@ def test_what_is_no_message_is_set_aside_and_the_rest_goes_on(
     assert len(bench.agent.requests) == 1
 
 
+def test_a_deferred_file_is_not_even_opened_before_it_is_due(bench: Bench) -> None:
+    damaged = bench.enqueue()
+    bench.queue.move(damaged, "incoming", "deferred")
+    (bench.directory / path_of("deferred", damaged)).write_bytes(b"no message")
+    bench.queue.set_due("deferred", damaged, time.time() + 3600)
+    with bench.start(queue_run_delay=0.1) as daemon:
+        bench.wait_state(bench.send(), None)  # the first scan is over
+        assert daemon.events("corrupt") == []
+        bench.flush()
+        assert logged(daemon, "corrupt")["queue_id"] == damaged
+
+
 # Order and limits
 
 

@@ -24,6 +24,7 @@ from mta.daemons.qmgr.reporting import Reporter
 from mta.daemons.qmgr.scheduler import Calendar, Entry
 from mta.delivery.report import log_outcome
 from mta.ipc.messages import DeliverRecipient, Outcome
+from mta.queue.disposal import Disposer
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
 from mta.queue.journal import JournalRecord, Retry
 from mta.queue.layout import State
@@ -75,6 +76,7 @@ class Manager:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._memories: dict[str, _Memory] = {}
         self._verifier = ThreadPoolExecutor(1, "verify")
+        self._disposer = Disposer(loop, log)
         self._look = asyncio.Event()
         self._begin_at: asyncio.Handle | None = None
         self._begin_time = 0.0  # of the loop; uvloop's handles do not always know theirs
@@ -147,6 +149,7 @@ class Manager:
             self._log.info("retiring", active=len(self._active), waiting=len(self._calendar))
             await asyncio.wait(self._active.values())
         self._verifier.shutdown(wait=False)
+        self._disposer.stop()
 
     # Waiting
 
@@ -293,6 +296,8 @@ class Manager:
         match verdict:
             case Remove():
                 self._store.remove(queue_id, message.state)
+                if len(self._active) > 1:  # a lone message keeps nobody waiting
+                    self._disposer.close(message.detach())
                 self._log.info("removed", queue_id=queue_id)
                 return None
             case Hold(reason):
@@ -319,6 +324,7 @@ class Manager:
         self, message: StoredMessage, attempt: Attempt, attempts: int, due: float, reason: str
     ) -> None:
         self._record(message, attempt, Retry(time.time(), attempts, due, reason))
+        self._store.set_due(message.state, message.queue_id, due)
         if message.state != "deferred":
             self._store.move(message.queue_id, message.state, "deferred")
         self._log.info(

@@ -1,10 +1,10 @@
 """The scan: what the queue directories hold, whatever the notifications said.
 
-The law: every complete file is found within one scan, by its name alone in incoming/, with its
-retry time in deferred/. Notifications may be lost and processes may die between any two steps;
-after a scan nothing is forgotten. A file that is no message is set aside in corrupt/, or told of
-with each scan where it cannot be moved; it is never deleted. The loop is held up for a slice at
-most.
+The law: every file is found within one scan, by its name alone in incoming/, with its retry time
+in deferred/, and none is opened for that. Notifications may be lost and processes may die between
+any two steps; after a scan nothing is forgotten. A file that turns out to be no message is set
+aside in corrupt/, or told of with each scan where it cannot be moved; it is never deleted. The loop
+is held up for a slice at most.
 """
 
 import asyncio
@@ -83,12 +83,8 @@ class Recovery:
         if state == "incoming":
             return Entry(arrival_time(queue_id), queue_id, deferred=False, found=True)
         try:
-            with self._store.open_message(state, queue_id) as message:
-                return Entry(message.next_attempt, queue_id, deferred=True, found=True)
-        except (QueueFileMissing, QueueFileIncomplete):
-            return None
-        except QueueFileCorrupt as error:
-            self.set_aside(state, queue_id, error)
+            return Entry(self._store.due(state, queue_id), queue_id, deferred=True, found=True)
+        except QueueFileMissing:
             return None
         except OSError as error:  # of this file, or of ours: the next scan will see
             self._log.error("unreadable", queue_id=queue_id, reason=str(error))

@@ -70,6 +70,8 @@ def test_a_message_moves_and_goes(queue: QueueStore) -> None:
     queue.append_log("deferred", queue_id, [RETRY])
     with queue.open_message("deferred", queue_id) as message:
         assert (message.state, message.attempts) == ("deferred", 1)
+    queue.set_due("deferred", queue_id, ARRIVED + 300.5)
+    assert queue.due("deferred", queue_id) == ARRIVED + 300.5
     queue.remove(queue_id, "deferred")
     assert list(queue.scan("deferred")) == []
 
@@ -79,6 +81,8 @@ def test_a_message_moves_and_goes(queue: QueueStore) -> None:
     [
         lambda queue: queue.open_message("incoming", UNKNOWN),
         lambda queue: queue.append_log("incoming", UNKNOWN, [RETRY]),
+        lambda queue: queue.set_due("incoming", UNKNOWN, ARRIVED),
+        lambda queue: queue.due("incoming", UNKNOWN),
         lambda queue: queue.move(UNKNOWN, "incoming", "deferred"),
         lambda queue: queue.remove(UNKNOWN, "incoming"),
         lambda queue: queue.quarantine(UNKNOWN, "incoming"),
