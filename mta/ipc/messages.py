@@ -14,6 +14,7 @@ from mta.proto.envelope import Address, HostName, Origin, Recipient
 from mta.proto.status import Disposition, ReportKind, Status
 
 __all__ = [
+    "ARRIVED_LIMIT",
     "CONTENT_LIMIT",
     "FRAME_LIMIT",
     "NONE_LEFT_OUT",
@@ -62,6 +63,7 @@ __all__ = [
 PROTOCOL_VERSION: Final = 1
 FRAME_LIMIT: Final = 65536  # octets, header included
 CONTENT_LIMIT: Final = 32768  # octets of message content in one frame
+ARRIVED_LIMIT: Final = 1000  # queue ids in one frame
 RECIPIENTS_LIMIT: Final = 40  # recipients in one frame: with CONTENT_LIMIT it fits FRAME_LIMIT
 
 _QUEUE_ID: Final = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{22}"
@@ -157,11 +159,11 @@ CleanupReply = Committed | Refused | Goodbye
 
 
 class Arrived(Message, frozen=True):
-    """A message was committed to incoming. No reply."""
+    """Messages were committed to incoming. No reply."""
 
     answered: ClassVar[bool] = False
 
-    queue_id: QueueId
+    queue_ids: Annotated[tuple[QueueId, ...], Meta(min_length=1, max_length=ARRIVED_LIMIT)]
 
 
 class Flush(Message, frozen=True):

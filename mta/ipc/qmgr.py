@@ -3,7 +3,7 @@
 import asyncio
 
 from mta.ipc.client import ServiceClient
-from mta.ipc.messages import Accepted, Arrived, Flush, GiveUp, QmgrReply
+from mta.ipc.messages import ARRIVED_LIMIT, Accepted, Arrived, Flush, GiveUp, QmgrReply
 from mta.util.log import Log
 
 __all__ = ["QmgrClient"]
@@ -20,16 +20,31 @@ class QmgrClient:
         path: str = "public/qmgr",
     ) -> None:
         self._service = ServiceClient[Accepted](path, QmgrReply, loop, timeout, log)
+        self._loop = loop
+        self._arrived: list[str] = []
 
     def notify_arrived(self, queue_id: str) -> None:
-        """Say that a message is in incoming; never waits: qmgr's scan finds what gets lost."""
-        self._service.notify(Arrived(queue_id))
+        """Say that a message is in incoming; never waits: qmgr's scan finds what gets lost.
+
+        What a batch of commits brings in one turn of the loop is one frame.
+        """
+        self._arrived.append(queue_id)
+        if len(self._arrived) == 1:
+            self._loop.call_soon(self._tell)
+        elif len(self._arrived) == ARRIVED_LIMIT:
+            self._tell()
+
+    def _tell(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if arrived:
+            self._service.notify(Arrived(tuple(arrived)))
 
     async def flush(self, queue_id: str = "") -> int:
         """Have deferred mail tried now, one message or all; the number of messages concerned.
 
         Raises `MailError` when qmgr refused or is unavailable.
         """
+        self._tell()
         return (await self._service.request(Flush(queue_id), idempotent=True)).count
 
     async def give_up(self, queue_id: str) -> int:
@@ -38,8 +53,10 @@ class QmgrClient:
         qmgr remembers it only until it has done so or ends. Raises `MailError` when qmgr refused
         or is unavailable.
         """
+        self._tell()
         return (await self._service.request(GiveUp(queue_id), idempotent=True)).count
 
     def close(self) -> None:
         """Close the connection."""
+        self._tell()
         self._service.close()

@@ -170,7 +170,7 @@ def test_a_message_of_one_frame_is_stored_and_the_queue_manager_told(cleanup: Cl
         trace,
     )
     _, news = cleanup.qmgr().hear()
-    assert news == Arrived(message.queue_id)
+    assert news == Arrived((message.queue_id,))
     (record,) = wait_until(lambda: cleanup.daemon.events("committed"), "the log")
     assert record["queue_id"] == message.queue_id
     assert record["message_id"] == "a@b.example"
@@ -275,7 +275,7 @@ def test_a_client_that_goes_away_takes_its_message_with_it(cleanup: Cleanup) -> 
         [msgspec.msgpack.encode((1, 1, More((), b"", last=True)))],
         [msgspec.msgpack.encode((1, 1, begin(last=False)))] * 2,
         [b"\xff garbage"],
-        [msgspec.msgpack.encode((1, 1, Arrived("0" * 22)))],
+        [msgspec.msgpack.encode((1, 1, Arrived(("0" * 22,))))],
     ],
     ids=["More first", "Begin twice", "garbage", "for another daemon"],
 )

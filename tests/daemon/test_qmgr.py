@@ -174,7 +174,7 @@ class Bench:
         return queue_id
 
     def notify(self, queue_id: str) -> None:
-        notify(self.directory, "public/qmgr", Arrived(queue_id))
+        notify(self.directory, "public/qmgr", Arrived((queue_id,)))
 
     def flush(self, queue_id: str = "") -> int:
         reply = call(self.directory, "public/qmgr", Flush(queue_id), Accepted)

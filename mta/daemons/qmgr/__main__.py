@@ -108,7 +108,8 @@ class QmgrHandler(RequestServer[QmgrRequest]):
 
     def _answer(self, request: QmgrRequest, _descriptors: tuple[int, ...]) -> Accepted | None:
         if isinstance(request, Arrived):
-            self._manager.arrived(request.queue_id)
+            for queue_id in request.queue_ids:
+                self._manager.arrived(queue_id)
             return None
         if isinstance(request, GiveUp):
             return Accepted(self._manager.give_up(request.queue_id))

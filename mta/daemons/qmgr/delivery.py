@@ -7,9 +7,8 @@ nothing that an agent says is final but a delivery.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from mta.daemons.qmgr.transport import Suspended, Transport
 from mta.delivery.report import log_outcome
@@ -23,6 +22,7 @@ from mta.util.log import Log
 __all__ = ["Deliveries"]
 
 Item = TypeVar("Item")
+Note = Callable[[list[Outcome]], None]
 
 _RESOLVING: Final = 50  # addresses of one message that are asked about at once
 _TRANSPORT_MISSING: Final = Status(451, "4.3.0", "mail transport unavailable")
@@ -60,13 +60,13 @@ class Deliveries:
             transport.close()
 
     async def deliver(
-        self, message: StoredMessage, recipients: Mapping[int, Recipient]
-    ) -> AsyncGenerator[list[Outcome], None]:
-        """Yield the outcomes request by request; recipients without one had theirs lost."""
+        self, message: StoredMessage, recipients: Mapping[int, Recipient], note: Note
+    ) -> None:
+        """Note the outcomes request by request; recipients without one had theirs lost."""
         arrived = message.envelope.arrived
         unroutable: list[Outcome] = []
         routes: dict[tuple[str, str], list[DeliverRecipient]] = {}
-        async for index, found in self._routes(recipients):
+        for index, found in (await self._routes(recipients)).items():
             recipient = recipients[index]
             if isinstance(found, NotListening):
                 self._log.warning("request_lost", queue_id=message.queue_id, reason=found.reason)
@@ -78,29 +78,31 @@ class Deliveries:
                     DeliverRecipient(index, found.address, recipient.original)
                 )
         if unroutable:
-            yield unroutable
+            note(unroutable)
         requests = [
-            self._request(transport, _deliver(message, nexthop, group), message.descriptor)
+            self._request(transport, _deliver(message, nexthop, group), message.descriptor, note)
             for (transport, nexthop), members in routes.items()
             for group in _groups(members, self._recipient_limit)
         ]
-        async with aclosing(_as_they_end(requests)) as ended:
-            async for outcomes in ended:
-                yield outcomes
+        if len(requests) == 1:  # most messages: no need of a task
+            await requests[0]
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for request in requests:
+                tasks.create_task(request)
 
-    async def _routes(
-        self, recipients: Mapping[int, Recipient]
-    ) -> AsyncGenerator[tuple[int, Resolved | MailError], None]:
+    async def _routes(self, recipients: Mapping[int, Recipient]) -> dict[int, Resolved | MailError]:
+        found: dict[int, Resolved | MailError] = {}
         for group in _groups(list(recipients.items()), _RESOLVING):
             if len(group) == 1:  # most messages: no need of a task
                 index, recipient = group[0]
-                yield index, await self._route(recipient.address)
+                found[index] = await self._route(recipient.address)
                 continue
-            found = await asyncio.gather(
+            routes = await asyncio.gather(
                 *(self._route(recipient.address) for _, recipient in group)
             )
-            for (index, _), route in zip(group, found, strict=True):
-                yield index, route
+            found.update(zip((index for index, _ in group), routes, strict=True))
+        return found
 
     async def _route(self, address: str) -> Resolved | MailError:
         try:
@@ -109,8 +111,8 @@ class Deliveries:
             return error
         return resolved if resolved.transport else MailError(_ROUTE_MISSING)
 
-    async def _request(self, name: str, request: Deliver, descriptor: int) -> list[Outcome]:
-        """The outcomes of one request, one for each of its recipients; none when it was lost."""
+    async def _request(self, name: str, request: Deliver, descriptor: int, note: Note) -> None:
+        """Note the outcomes of one request, one for each recipient; none when it was lost."""
         transport = self._transports.get(name)
         try:
             if transport is None:
@@ -120,7 +122,7 @@ class Deliveries:
             self._log.warning(
                 "request_lost", queue_id=request.queue_id, relay=name, reason=str(error)
             )
-            return []
+            return
         except Unavailable as error:
             failure = MailError(_TRANSPORT_MISSING, error.reason)
         except Suspended as error:
@@ -128,11 +130,14 @@ class Deliveries:
         except MailError as error:
             failure = error
         else:
-            return self._usable(name, request, reply)
-        return [
-            self._decide(request.queue_id, request.arrived, each, failure, name)
-            for each in request.recipients
-        ]
+            note(self._usable(name, request, reply))
+            return
+        note(
+            [
+                self._decide(request.queue_id, request.arrived, each, failure, name)
+                for each in request.recipients
+            ]
+        )
 
     def _usable(self, name: str, request: Deliver, reply: Outcomes) -> list[Outcome]:
         """What an agent says is gossip: an outcome for each recipient asked about, no others."""
@@ -179,21 +184,6 @@ class Deliveries:
             return outcome
         softened = outcome.status.softened
         return Outcome(outcome.index, Disposition.DEFERRED, softened, outcome.relay)
-
-
-async def _as_they_end(
-    requests: list[Coroutine[Any, Any, list[Outcome]]],
-) -> AsyncGenerator[list[Outcome], None]:
-    if len(requests) == 1:  # most messages: no need of a task
-        yield await requests[0]
-        return
-    tasks = [asyncio.ensure_future(request) for request in requests]
-    try:
-        for task in asyncio.as_completed(tasks):
-            yield await task
-    finally:
-        for left in tasks:
-            left.cancel()
 
 
 def _deliver(message: StoredMessage, nexthop: str, group: list[DeliverRecipient]) -> Deliver:

@@ -245,14 +245,16 @@ class Manager:
             size=message.content_length,
             recipients=len(recipients),
         )
-        async with aclosing(self._deliveries.deliver(message, recipients)) as ended:
-            async for outcomes in ended:
-                attempt.note(time.time(), outcomes)
-                if attempt.pending:
-                    try:
-                        self._record(message, attempt)
-                    except OSError as error:  # kept, and written with what comes later
-                        self._log.error("unrecorded", queue_id=message.queue_id, reason=str(error))
+
+        def note(outcomes: list[Outcome]) -> None:
+            attempt.note(time.time(), outcomes)
+            if attempt.pending:
+                try:
+                    self._record(message, attempt)
+                except OSError as error:  # kept, and written with what comes later
+                    self._log.error("unrecorded", queue_id=message.queue_id, reason=str(error))
+
+        await self._deliveries.deliver(message, recipients, note)
         return attempt
 
     # Settling

@@ -278,7 +278,7 @@ def test_release_hands_the_message_to_the_queue_manager(
     assert (done.exit_code, done.stdout) == (0, "1 released.\n")
     with store.open_message("incoming", queue_id) as message:
         assert message.done == {0}  # nobody gets it twice
-    assert system.qmgr.requests == [Arrived(queue_id), Flush(queue_id)]
+    assert system.qmgr.requests == [Arrived((queue_id,)), Flush(queue_id)]
 
 
 @pytest.mark.parametrize(("verb", "goal"), [("hold", "hold"), ("release", "incoming")])

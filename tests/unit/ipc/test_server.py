@@ -332,7 +332,7 @@ def test_notification_is_never_answered(
         return Accepted(3)
 
     async def scenario(_: Listening, peer: RawPeer) -> None:
-        peer.send(1, Arrived("B" * 22))
+        peer.send(1, Arrived(("B" * 22,)))
         peer.send(2, Flush())
         assert await peer.hear(QmgrReply) == (2, Accepted(3))
 

@@ -412,7 +412,7 @@ def test_qmgr_notification_and_flush(
         client.notify_arrived(QUEUE_ID)
         flushing = asyncio.ensure_future(client.flush())
         peer = await stage.server()
-        assert await peer.hear(QmgrRequest) == (1, Arrived(QUEUE_ID))
+        assert await peer.hear(QmgrRequest) == (1, Arrived((QUEUE_ID,)))
         assert await peer.hear(QmgrRequest) == (2, Flush())
         peer.send(2, Accepted(7))
         assert await flushing == 7

@@ -84,9 +84,11 @@ class Queue:
         )
 
         async def run() -> list[Outcome]:
+            noted: list[Outcome] = []
             with self.store.open_message("incoming", self.queue_id) as message:
-                batches = deliveries.deliver(message, dict(enumerate(self.recipients)))
-                return [outcome async for batch in batches for outcome in batch]
+                recipients = dict(enumerate(self.recipients))
+                await deliveries.deliver(message, recipients, noted.extend)
+            return noted
 
         return asyncio.run(run())
 
