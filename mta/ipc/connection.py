@@ -29,9 +29,11 @@ Descriptors = tuple[int, ...]
 MessageTypes = type[Message] | types.UnionType  # what may arrive on a connection
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-BURST: Final = 16  # frames read in one wake-up, so that one peer does not starve the others
 QUEUE_LIMIT: Final = 64  # frames that wait for a peer to read
 _DESCRIPTOR_SIZE: Final = array.array("i").itemsize
+# Plain numbers: to combine enumerators costs more than to receive a frame.
+_RECEIVE_FLAGS: Final = int(socket.MSG_CMSG_CLOEXEC)
+_CUT: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 
 class _Frame(Struct, Generic[Body], frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -103,6 +105,7 @@ class Connection(Generic[Body]):
         self._ancillary_size = socket.CMSG_LEN(most * _DESCRIPTOR_SIZE) if most else 0
         self._queue: deque[tuple[bytes, Descriptors]] = deque()
         self._reading = False
+        self._was_reset = False
         self._send_failed = False
         self._closing = False
         self.resume()
@@ -189,32 +192,40 @@ class Connection(Generic[Body]):
             self._loop.add_reader(self._socket, self.read)
 
     def read(self) -> None:
-        """Take what has arrived, at most a burst."""
-        for _ in range(BURST):
-            if not self._reading:
-                return
-            try:
-                size, ancillary, flags, _ = self._socket.recvmsg_into(
-                    (_BUFFER,), self._ancillary_size, socket.MSG_CMSG_CLOEXEC
-                )
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionResetError:
-                # The peer closed with frames of ours unread. The kernel reports that once, before
-                # what the peer had sent: read on, to the end of file.
-                continue
-            except OSError as error:
-                self._end(f"receive: {error}")
-                return
-            if size == 0:
-                close_all(_descriptors(ancillary))
-                self._end("")
-                return
-            self._take(size, _descriptors(ancillary) if ancillary else (), flags)
+        """Take one frame, if one has arrived: the loop calls again while there are more.
+
+        So no peer starves the others, and a frame costs no second look that finds nothing.
+        """
+        self._receive()
+        while self._was_reset and self._reading:  # the loop does not call for such a socket again
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            size, ancillary, flags, _ = self._socket.recvmsg_into(
+                (_BUFFER,), self._ancillary_size, _RECEIVE_FLAGS
+            )
+        except (BlockingIOError, InterruptedError):
+            if self._was_reset:  # without an end of file behind it nothing more would be heard
+                self._end("reset")
+            return
+        except ConnectionResetError:
+            # The peer closed with frames of ours unread. The kernel reports that once, before what
+            # the peer had sent: read on, to the end of file.
+            self._was_reset = True
+            return
+        except OSError as error:
+            self._end(f"receive: {error}")
+            return
+        if size == 0:
+            close_all(_descriptors(ancillary))
+            self._end("")
+            return
+        self._take(size, _descriptors(ancillary) if ancillary else (), flags)
 
     def _take(self, size: int, descriptors: Descriptors, flags: int) -> None:
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if flags & _CUT:
                 raise ValueError("truncated: a frame too long, or descriptors not expected")
             frame = self._decode(_VIEW[:size])
             if len(descriptors) != frame.body.descriptors:

@@ -150,7 +150,8 @@ class ServerConnection(Generic[Request]):
         self.open_numbers.add(number)
         self._used()
         self.begun(number, request, descriptors)
-        self._adjust_reading()
+        if number in self.open_numbers:  # else its end has seen to that
+            self._adjust_reading()
 
     def _may_read(self) -> bool:
         # A client that does not read its replies is not read from: our queue stays short.
