@@ -12,7 +12,8 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mta.config.snapshot import Service
 from mta.master.accept import Acceptor
@@ -30,8 +31,7 @@ _SHORTEST_LOOK = 0.1  # seconds between two looks for idleness
 _FIRST_CLIENT = 1.0  # seconds in which the client that the process was started for must come
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
+class Pace(Struct, frozen=True, kw_only=True):
     """How long an ending daemon waits, in seconds; only tests have reason to change it."""
 
     expire: float = 60.0
