@@ -9,7 +9,7 @@ It ends as soon as its last session is over and the handler has stopped, which h
 """
 
 import asyncio
-import random
+import os
 import socket
 from collections.abc import Callable
 
@@ -75,7 +75,8 @@ class Lifecycle:
         self._places: set[_Place] = set()
         self.served = 0
         # Processes that were started together must not retire together.
-        self._most_use = round(service.max_use * random.uniform(0.9, 1.1)) or service.max_use  # noqa: S311
+        jitter = 0.9 + 0.2 * os.urandom(1)[0] / 255
+        self._most_use = round(service.max_use * jitter) or service.max_use
         self._active = loop.time()
         self._reason = ""  # why it ends
         self._over = asyncio.Event()
