@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from mta.delivery.content import ContentReader
 from mta.delivery.report import log_outcome
@@ -28,8 +29,7 @@ _RELAY_LIMIT: Final = 320  # characters of Outcome.relay
 _UNEXPECTED: Final = Status(451, "4.3.0", "mail system error")
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What an agent says of one recipient; the class of `status` is the outcome."""
 
     index: int

@@ -9,7 +9,6 @@ deletions: see maildir(5).
 import errno
 import itertools
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -48,7 +47,7 @@ class MaildirNames:
         seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
         return (
             f"{seconds}.M{microseconds}P{os.getpid()}Q{next(self._counter)}"
-            f"R{secrets.token_hex(8)}.{self._host}"
+            f"R{os.urandom(8).hex()}.{self._host}"
         )
 
 

@@ -7,13 +7,13 @@ The master says nothing per client and neither does the daemon: `free` and `full
 daemon crosses its client limit, `counters` at most once a second, `bye` once. The first `free`
 means that the daemon is ready. End of file on the daemon's side means that the master is gone.
 
-Standard library only: the Supervisor plugin, which may be root, imports this.
+Standard library only: the Supervisor plugin, which may be root, imports this. Named tuples, for
+daemons import it too: a dataclass takes six times as long to make, and a client waits for it.
 """
 
 import json
 import socket
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 __all__ = [
     "CHANNEL_DESCRIPTOR",
@@ -39,8 +39,7 @@ class ChannelError(Exception):
     """A packet that does not follow the pact."""
 
 
-@dataclass(frozen=True)
-class Checkin:
+class Checkin(NamedTuple):
     """What a daemon is told at birth; its descriptors follow in the order [log,] listeners."""
 
     generation: int
@@ -50,8 +49,7 @@ class Checkin:
     log: bool  # whether a log descriptor precedes the listeners
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """An order of the master.
 
     `retire`: accept nothing more, finish, end. `expire`: from now on also end sessions between
@@ -61,23 +59,20 @@ class Command:
     name: Literal["retire", "expire", "wake"]
 
 
-@dataclass(frozen=True)
-class Crossing:
+class Crossing(NamedTuple):
     """The daemon crossed its client limit, downwards (`free`) or upwards (`full`)."""
 
     name: Literal["free", "full"]
 
 
-@dataclass(frozen=True)
-class Counters:
+class Counters(NamedTuple):
     """Clients connected now, and units of work served since birth."""
 
     clients: int
     served: int
 
 
-@dataclass(frozen=True)
-class Bye:
+class Bye(NamedTuple):
     """The daemon ends by its own will; `reason` is idle, max_use, retired or failed."""
 
     reason: str
@@ -97,7 +92,7 @@ _NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 
 def encode(packet: Packet) -> bytes:
     """Serialize one packet."""
-    body = {"version": VERSION, "type": _NAMES[type(packet)], **asdict(packet)}
+    body = {"version": VERSION, "type": _NAMES[type(packet)], **packet._asdict()}
     return json.dumps(body, separators=(",", ":")).encode()
 
 

@@ -13,8 +13,9 @@ import os
 import socket
 import stat
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from mta.master.channel import (
     CHANNEL_DESCRIPTOR,
@@ -37,8 +38,7 @@ class CheckinError(Exception):
     """The process was not told, or not told properly, what it is."""
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """A listening socket or the reading end of a pipe; `name` is its address in the table."""
 
     name: str
@@ -50,8 +50,7 @@ class Listener:
         return self.name.startswith("pipe:")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Birth:
+class Birth(Struct, frozen=True, kw_only=True):
     """What a process is, and what it was given; all descriptors are close-on-exec."""
 
     generation: int

@@ -16,6 +16,7 @@ SIGNALS
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
         if birth.channel is not None:
             birth.channel.send(encode(Bye("failed")))
         return os.EX_CONFIG
+    gc.freeze()  # what was imported stays: no collection has to look at it
+    gc.enable()  # it was off since the start: see mta.daemons
     loop = uvloop.new_event_loop()
     lifecycle = Lifecycle(loop, log, service, birth, pace, users)
     loop.set_exception_handler(lifecycle.report)

@@ -9,10 +9,11 @@ It ends as soon as its last session is over and the handler has stopped, which h
 """
 
 import asyncio
-import random
+import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mta.config.snapshot import Service
 from mta.master.accept import Acceptor
@@ -30,8 +31,7 @@ _SHORTEST_LOOK = 0.1  # seconds between two looks for idleness
 _FIRST_CLIENT = 1.0  # seconds in which the client that the process was started for must come
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
+class Pace(Struct, frozen=True, kw_only=True):
     """How long an ending daemon waits, in seconds; only tests have reason to change it."""
 
     expire: float = 60.0
@@ -75,7 +75,8 @@ class Lifecycle:
         self._places: set[_Place] = set()
         self.served = 0
         # Processes that were started together must not retire together.
-        self._most_use = round(service.max_use * random.uniform(0.9, 1.1)) or service.max_use  # noqa: S311
+        jitter = 0.9 + 0.2 * os.urandom(1)[0] / 255
+        self._most_use = round(service.max_use * jitter) or service.max_use
         self._active = loop.time()
         self._reason = ""  # why it ends
         self._over = asyncio.Event()

@@ -10,8 +10,9 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 import mta
 from mta.config.parameters import Parameters
@@ -48,8 +49,7 @@ class SandboxError(Exception):
     """What the daemon declares cannot be granted."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needs:
+class Needs(Struct, frozen=True, kw_only=True):
     """What a daemon's module declares: files and TCP ports beyond what all daemons get.
 
     Paths are absolute or relative to the queue directory, and name what exists at start. A path

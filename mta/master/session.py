@@ -8,8 +8,9 @@ calls finished() once for each client, and Context.used() for each unit of work.
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service, Snapshot
@@ -25,8 +26,7 @@ class Used(Protocol):
         """Count `units` more."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """All that a daemon gets to know."""
 
     log: Log

@@ -8,8 +8,9 @@ address literals, only IPv4 and IPv6 ones have a meaning here.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final, NoReturn
+
+from msgspec import Struct
 
 __all__ = ["DOMAIN_LIMIT", "LOCAL_PART_LIMIT", "PATH_LIMIT", "Mailbox", "parse", "parse_path"]
 
@@ -59,8 +60,7 @@ _SPECIAL: Final = re.compile(r'(["\\])')
 _LABEL_LIMIT: Final = 63  # octets (RFC 1035, 2.3.4)
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(Struct, frozen=True):
     """The parts of an address; `str()` is its canonical form.
 
     `local` is the local part without quoting. `domain` is in lower case, an address literal with

@@ -14,9 +14,10 @@ says how many there are.
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from mta.proto.headers import format_date
 from mta.proto.status import ReportKind, Status
@@ -71,8 +72,7 @@ so this report comes to you. The message, or its header, is attached.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientStatus:
+class RecipientStatus(Struct, frozen=True):
     """What became of one recipient; `when` is the last attempt, None if there was none."""
 
     address: str
@@ -82,8 +82,7 @@ class RecipientStatus:
     when: float | None  # seconds since the epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """What is returned of the message: all of it, or its header section.
 
     `pieces` gives the octets in pieces, each time it is called.
@@ -93,8 +92,7 @@ class Returned:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
+class Notification(Struct, frozen=True, kw_only=True):
     """Who tells whom about which message; times are seconds since the epoch."""
 
     kind: ReportKind

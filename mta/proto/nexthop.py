@@ -13,8 +13,9 @@ A transport with its destination is `transport:nexthop`, or `transport` alone.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["Destination", "UnixDestination", "parse_nexthop", "split_transport"]
 
@@ -23,8 +24,7 @@ _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """A domain to be looked up by MX, or one host; `port` is 0 where none was given."""
 
     host: str  # a name in lower case without a final dot, or a literal address without brackets
@@ -37,8 +37,7 @@ class Destination:
         return not self.by_mx and _address(self.host) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class UnixDestination:
+class UnixDestination(Struct, frozen=True):
     """A UNIX stream socket."""
 
     path: str

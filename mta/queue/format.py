@@ -13,7 +13,6 @@ corrupt to us: it waits in `corrupt/` for the release that can read it.
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -46,8 +45,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """The extents of a queue file, in octets from its start; all follow from two lengths."""
 
     envelope_length: int

@@ -23,8 +23,9 @@ import pwd
 import stat
 import struct
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import Final, Literal, Self, get_args
+
+from msgspec import Struct
 
 from mta.queue.queue_id import ALPHABET, is_queue_id
 from mta.util.house import QMGR_LOCK
@@ -57,8 +58,7 @@ _GET_FLAGS: Final = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1  # FS_IOC_GETFLAGS
 _SET_FLAGS: Final = 1 << 30 | _LONG << 16 | ord("f") << 8 | 2  # FS_IOC_SETFLAGS
 
 
-@dataclass(frozen=True)
-class Keepers:
+class Keepers(Struct, frozen=True):
     """To whom the parts of the queue directory belong: user and group ids."""
 
     house: tuple[int, int]  # what the master and `mta render` write

@@ -5,13 +5,12 @@
     ipc:PATH         a UNIX SEQPACKET listener: the daemons' own protocol
     pipe:NAME        the reading end of a pipe that the master keeps (the log)
 
-Standard library only: the Supervisor plugin, which may be root, imports this.
+Standard library only, and named tuples, for the reasons that mta.master.channel has.
 """
 
 import ipaddress
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["InetAddress", "ListenAddress", "PipeAddress", "SocketPath", "parse_listen"]
 
@@ -20,8 +19,7 @@ _PATH = re.compile(r"\A(?:public|private)/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}\Z")
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,31}\Z")
 
 
-@dataclass(frozen=True)
-class InetAddress:
+class InetAddress(NamedTuple):
     """A TCP address; `host` is a literal IPv4 or IPv6 address without brackets."""
 
     host: str
@@ -35,8 +33,7 @@ class InetAddress:
         )
 
 
-@dataclass(frozen=True)
-class SocketPath:
+class SocketPath(NamedTuple):
     """A UNIX-domain socket, named relative to the queue directory."""
 
     kind: Literal["unix", "ipc"]
@@ -46,8 +43,7 @@ class SocketPath:
         return f"{self.kind}:{self.path}"
 
 
-@dataclass(frozen=True)
-class PipeAddress:
+class PipeAddress(NamedTuple):
     """A pipe: its reader is the row that lists it, its writers are all daemons."""
 
     name: str

@@ -5,8 +5,9 @@ A name server is an address: its name would have to be looked up first.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["DOMAIN_PORT", "NameServer", "parse_name_server"]
 
@@ -15,8 +16,7 @@ DOMAIN_PORT: Final = 53  # RFC 1035, 4.2
 _WITH_PORT: Final = re.compile(r"\[([^\[\]]+)\]:([0-9]{1,5})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class NameServer:
+class NameServer(Struct, frozen=True):
     """Where a name server listens, over UDP and TCP; `address` is a literal without brackets."""
 
     address: str

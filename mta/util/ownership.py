@@ -9,8 +9,9 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["ANY", "Account", "Ownership", "account", "components", "described", "may", "stranger"]
 
@@ -18,8 +19,7 @@ ANY: Final = -1  # a group that does not matter, as in chown(2)
 _ROOT: Final = 0
 
 
-@dataclass(frozen=True)
-class Ownership:
+class Ownership(Struct, frozen=True):
     """What a file or folder must be: user id, group id, all twelve mode bits."""
 
     owner: int
@@ -45,8 +45,7 @@ class Ownership:
         return f"owner {_user_name(self.owner)}, {group}mode {self.mode:04o}"
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """A user as the kernel sees the user's processes; the primary group comes first in `groups`."""
 
     name: str

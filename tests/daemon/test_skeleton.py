@@ -628,37 +628,3 @@ def test_a_process_that_is_not_told_what_it_is_explains_itself(
     )
     assert done.returncode == os.EX_USAGE
     assert reason in json.loads(done.stderr)["reason"]
-
-
-@pytest.mark.parametrize(
-    "daemon",
-    [
-        "cleanup.__main__",
-        "lmtp",
-        "log.__main__",
-        "qmgr.__main__",
-        "rewrite",
-        "smtp",
-        "smtpd.__main__",
-        "virtual",
-    ],
-)
-def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
-    """What a daemon imports is its cold start, a budget of every message that wakes a row."""
-    program = f"import mta.daemons.{daemon}, sys; print(*sys.modules)"
-    command = [sys.executable, "-I", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    imported = set(done.stdout.split())
-    assert "uvloop" in imported
-    heavy = {
-        "yaml",
-        "jinja2",
-        "click",
-        "dns",
-        "supervisor",
-        "xmlrpc",
-        "email",
-        "http.client",
-        "smtplib",
-    }
-    assert not imported & heavy

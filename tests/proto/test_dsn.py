@@ -5,12 +5,12 @@ import email.policy
 import email.utils
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from email.message import Message
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mta.proto.dsn import DeliveryReport, Notification, RecipientStatus, Returned
 from mta.proto.status import ReportKind, Status

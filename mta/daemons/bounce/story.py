@@ -9,8 +9,9 @@ double_bounce_sender      nobody: the loop ends here       nobody
 The story itself is the journal's (mta.queue.journal), as the queue file's reader sums it up.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from mta.config.parameters import Parameters
 from mta.delivery.content import ContentReader
@@ -26,8 +27,7 @@ _CRLF: Final = b"\r\n"
 _NO_ATTEMPT: Final = Status(451, "4.0.0", "no attempt to deliver has ended yet")
 
 
-@dataclass(frozen=True, slots=True)
-class Addressee:
+class Addressee(Struct, frozen=True):
     """To whom a report goes, as an address not yet canonical, and from whom."""
 
     address: str

@@ -11,8 +11,9 @@ argument, in seconds.
 """
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from mta.proto.status import Status
 
@@ -23,8 +24,7 @@ KNOWN_LIMIT: Final = 10_000  # destinations without work of which a transport re
 Job = TypeVar("Job")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What bounds the deliveries of one transport."""
 
     transport: int  # deliveries at once, to all destinations

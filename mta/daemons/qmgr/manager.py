@@ -13,8 +13,9 @@ import fcntl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from mta.config.parameters import Parameters
 from mta.daemons.qmgr.delivery import Deliveries
@@ -40,12 +41,11 @@ _FIRST_PAUSE: Final = 1.0  # seconds until a lost request is repeated; doubled e
 _MOST_LOSSES: Final = 10  # in a row; the next one is a deferral
 
 
-@dataclass
-class _Memory:
+class _Memory(Struct):
     """What must not be forgotten of a message from one attempt to the next in this process."""
 
     losses: int = 0  # attempts in a row that settled nothing
-    unwritten: list[JournalRecord] = field(default_factory=list)  # the disk would not take them
+    unwritten: list[JournalRecord] = []  # the disk would not take them
     given_up: bool = False  # an operator wants no more attempts
 
 

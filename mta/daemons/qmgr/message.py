@@ -7,8 +7,9 @@ that lives through the attempt. Pure: the time is an argument.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from mta.config.parameters import Parameters
 from mta.daemons.qmgr.scheduler import next_attempt
@@ -25,35 +26,30 @@ _NOBODY: Final = "none"  # the relay where no agent decided
 _LOST: Final = Status(451, "4.3.0", "no delivery agent lived through the attempts")
 
 
-@dataclass(frozen=True)
-class Remove:
+class Remove(Struct, frozen=True):
     """All recipients were delivered, or the sender was told of them."""
 
 
-@dataclass(frozen=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """No recipient is left to try, some were not delivered, and there is nobody to tell."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Owe:
+class Owe(Struct, frozen=True):
     """No recipient is left to try, and the report to the sender could not be made yet."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Postpone:
+class Postpone(Struct, frozen=True):
     """Some recipients were deferred."""
 
     next_attempt: float  # seconds since the epoch
     reason: str
 
 
-@dataclass(frozen=True)
-class Again:
+class Again(Struct, frozen=True):
     """A request was lost with its agent: soon again, and nothing is counted."""
 
 

@@ -6,9 +6,10 @@ than to send it. Refusals are kept like other replies.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+from msgspec import Struct
 
 from mta.ipc.messages import FindAddresses, FindMailHosts, HostAddresses, MailHosts, Refused
 
@@ -20,8 +21,7 @@ Request = FindMailHosts | FindAddresses
 Reply = MailHosts | HostAddresses | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A reply, and until when it may be repeated: in the loop's time."""
 
     reply: Reply

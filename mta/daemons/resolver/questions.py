@@ -7,7 +7,6 @@ follows CNAMEs. How long a question may take and how many are outstanding is bou
 import asyncio
 import enum
 import ipaddress
-from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
 import dns.asyncbackend
@@ -26,6 +25,7 @@ from dns.rdatatype import RdataType
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
+from msgspec import Struct
 
 __all__ = ["Answer", "Finding", "MailExchange", "Questions"]
 
@@ -44,16 +44,14 @@ class Finding(enum.Enum):
     FAILURE = enum.auto()  # silence, a refusal, or an answer that makes no sense
 
 
-@dataclass(frozen=True, slots=True)
-class MailExchange:
+class MailExchange(Struct, frozen=True):
     """An MX record; `exchange` is as the DNS has it, "." for the root."""
 
     preference: int
     exchange: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[Record]):
+class Answer(Struct, Generic[Record], frozen=True):
     """The answer to one question; `ttl` is seconds, `reason` is of a failure, for the log."""
 
     finding: Finding

@@ -20,8 +20,9 @@ back (Postfix does the same). Deviation: Postfix tries fallback relays for a dom
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from mta.delivery.agent import Result
 from mta.delivery.client.cache import CachedSession, SessionCache

@@ -8,8 +8,9 @@ share a mail host. The newest is taken first: its server has had the least time 
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from mta.delivery.client.session import Endpoint, Mail, Verdict
 
@@ -48,8 +49,7 @@ class CachedSession(Protocol):
         """QUIT, and close."""
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     session: CachedSession
     nexthop: str
     timer: asyncio.TimerHandle
