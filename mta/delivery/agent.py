@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from mta.delivery.content import ContentReader
 from mta.delivery.report import log_outcome
@@ -28,8 +29,7 @@ _RELAY_LIMIT: Final = 320  # characters of Outcome.relay
 _UNEXPECTED: Final = Status(451, "4.3.0", "mail system error")
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What an agent says of one recipient; the class of `status` is the outcome."""
 
     index: int
@@ -124,11 +124,14 @@ def _outcome(result: Result) -> Outcome:
         disposition = Disposition.DEFERRED
     else:
         disposition = Disposition.DELIVERED
-    text = _printable(status.text, _TEXT_LIMIT)
-    short = Status(status.code, status.enhanced, text)
-    return Outcome(result.index, disposition, short, _printable(result.relay, _RELAY_LIMIT))
+    text, relay = _ascii(status.text, _TEXT_LIMIT), _ascii(result.relay, _RELAY_LIMIT)
+    if text is not status.text:
+        status = Status(status.code, status.enhanced, text)
+    return Outcome(result.index, disposition, status, relay)
 
 
-def _printable(text: str, limit: int) -> str:
+def _ascii(text: str, limit: int) -> str:
     """ASCII, as a reply's text must be; so the outcomes of one request fit a frame, too."""
+    if text.isascii() and len(text) <= limit:
+        return text
     return text.encode("ascii", "backslashreplace").decode()[:limit]

@@ -19,6 +19,7 @@ from mta.delivery.client.terms import Endpoint, Terms
 from mta.delivery.client.tls import opportunistic
 from mta.proto.smtp.client import ClientEngine
 from mta.proto.smtp.client_events import ClientEvent, Stage
+from mta.util.deadline import Deadline
 from mta.util.handshake import describe, start_tls
 
 __all__ = ["Connection", "Interrupted", "connect"]
@@ -75,8 +76,8 @@ async def _connect_inet(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> 
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, peer: socket.socket) -> None:
-    ready = loop.create_future()
-    loop.add_writer(peer, _settle, ready, True)
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(peer, _settle, ready)
     try:
         await ready
     finally:
@@ -114,7 +115,8 @@ class Connection(asyncio.Protocol):
         self._terms = terms
         self._peer = peer
         self._transport: asyncio.Transport | None = None  # while the connection lives
-        self._waiter: asyncio.Future[bool] | None = None
+        self._waiter: asyncio.Future[bool] | None = None  # what came of the wait: see `_wait`
+        self._deadline = Deadline(loop, self._too_late)
         self._paused = False
 
     @property
@@ -150,7 +152,7 @@ class Connection(asyncio.Protocol):
         Interrupted: the final dot, if it was sent at all, is not on its way.
         """
         deadline = self._loop.time() + self._terms.data_xfer_timeout
-        while not self._engine.closed and (self._paused or not self.alive):
+        while (self._paused or not self.alive) and not self._engine.closed:
             if self._transport is None:
                 raise Interrupted(Stage.CONTENT, timed_out=False)
             if not await self._wait(deadline):
@@ -219,6 +221,7 @@ class Connection(asyncio.Protocol):
         """
         del error
         self._transport = None
+        self._deadline.close()
         if not self.tls and not self._engine.closed:
             with suppress(OSError):
                 self._engine.receive(self._peer.recv(_LAST_WORDS, socket.MSG_DONTWAIT))
@@ -226,22 +229,25 @@ class Connection(asyncio.Protocol):
 
     # Waiting
 
-    async def _wait(self, deadline: float) -> bool:
-        """Wait for anything to happen; whether it did so in time."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiter = waiter
-        timer = self._loop.call_at(deadline, _settle, waiter, False)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+    def _wait(self, due: float) -> asyncio.Future[bool]:
+        """Something happens (True), or it is `due` (False)."""
+        self._waiter = waiter = self._loop.create_future()
+        self._deadline.set(due)
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None:
-            _settle(self._waiter, True)
+        self._end_wait(True)
+
+    def _too_late(self, _due: float) -> None:
+        self._end_wait(False)
+
+    def _end_wait(self, happened: bool) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # its task may have been cancelled
+            self._deadline.clear()
+            waiter.set_result(happened)
 
 
-def _settle(waiter: asyncio.Future[bool], happened: bool) -> None:
+def _settle(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
-        waiter.set_result(happened)
+        waiter.set_result(None)

@@ -78,9 +78,12 @@ class ClientSession:
         if unfit is not None:
             return [unfit] * len(mail.recipients)
         fit = [address for address in mail.recipients if fits_command(address)]
-        told = iter(await self._converse(mail, fit, kept) if fit else ())
+        told = await self._converse(mail, fit, kept) if fit else []
+        if len(fit) == len(mail.recipients):
+            return told
+        rest = iter(told)
         return [
-            next(told) if fits_command(address) else verdicts.NOT_ASCII
+            next(rest) if fits_command(address) else verdicts.NOT_ASCII
             for address in mail.recipients
         ]
 

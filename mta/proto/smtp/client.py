@@ -127,7 +127,7 @@ class ClientEngine:
 
     def receive(self, data: bytes) -> None:
         """Take what the server sent; any division of the octets means the same."""
-        if self._state is State.CLOSED:
+        if self.closed:
             return
         if self._state is State.TLS:
             # RFC 3207, 6: whoever sent this was not authenticated by the handshake.
@@ -136,7 +136,7 @@ class ClientEngine:
         parser = self._parser
         parser.append(data)
         try:
-            while not self.closed and (reply := parser.take()) is not None:
+            while self._state is not State.CLOSED and (reply := parser.take()) is not None:
                 self._take(reply)
         except MalformedReply as error:
             self._break(self.stage, str(error))
@@ -147,8 +147,11 @@ class ClientEngine:
 
     def data_to_send(self) -> bytes:
         """Take what is due to be sent, all at once; empty if there is nothing."""
-        data = b"".join(self._output)
-        self._output.clear()
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
         return data
 
     def tls_started(self) -> None:
@@ -216,8 +219,9 @@ class ClientEngine:
             self._hang_up(command.stage, reply)
         else:
             self._HANDLERS[command.stage](self, command, reply)
-        if not self.closed:
+        if self._waiting:
             self._pump()
+        if not self._asked:
             self._settle()
 
     def _greeted(self, command: _Command, reply: Reply) -> None:
@@ -329,7 +333,7 @@ class ClientEngine:
 
     def _settle(self) -> None:
         """A transaction is over when no reply is due any more."""
-        if self._asked or self._state not in (State.ENVELOPE, State.END):
+        if self._state not in (State.ENVELOPE, State.END):
             return
         self._state = State.READY
         self._events.append(Finished())

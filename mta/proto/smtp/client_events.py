@@ -47,6 +47,8 @@ class Stage(enum.Enum):
     CONTENT = ("sending message body", "message body")
     END = ("sending end of data -- message may be sent more than once", "end of DATA command")
 
+    __hash__ = object.__hash__  # Enum's own is no C, and stages are looked up for each reply
+
     def __init__(self, doing: str, command: str) -> None:
         self.doing = doing
         self.command = command

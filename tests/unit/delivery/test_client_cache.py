@@ -24,10 +24,9 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_later(
-        self, delay: float, callback: Callable[..., None], *arguments: object
+    def call_at(
+        self, due: float, callback: Callable[..., None], *arguments: object
     ) -> asyncio.TimerHandle:
-        due = self.now + delay
         loop = cast("asyncio.AbstractEventLoop", self)
         handle = asyncio.TimerHandle(due, callback, list(arguments), loop)
         self._timers.append((due, handle))
