@@ -22,7 +22,7 @@ class Deadline:
     def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[float], None]) -> None:
         self._loop = loop
         self._passed = passed
-        self._due: float | None = None
+        self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._fires = 0.0  # when the timer does
 
@@ -32,13 +32,8 @@ class Deadline:
         if self._timer is None or due < self._fires:
             self._start(due)
 
-    def clear(self) -> None:
-        """Have none for now."""
-        self._due = None
-
     def close(self) -> None:
         """Have none any more, and leave nothing behind in the loop."""
-        self._due = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -52,10 +47,7 @@ class Deadline:
     def _look(self) -> None:
         self._timer = None
         due = self._due
-        if due is None:
-            return
         if due - self._loop.time() < _RESOLUTION:
-            self._due = None
             self._passed(due)
         else:
             self._start(due)

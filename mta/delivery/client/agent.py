@@ -11,7 +11,7 @@ The same for SMTP and for LMTP; what differs is said when it is made.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service, Snapshot
@@ -36,14 +36,9 @@ class RemoteDelivery:
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
-        """Deliver to all recipients of a request; what some host has taken is always told."""
-        attempt = Attempt(request, content, self._means)
-        try:
-            await attempt.run()
-        except Exception as error:  # noqa: BLE001 - the rest waits; what was delivered stays so
-            attempt.give_up(error)
-        return attempt.results()
+    def __call__(self, request: Deliver, content: ContentReader) -> Awaitable[list[Result]]:
+        """Deliver to all recipients of a request."""
+        return Attempt(request, content, self._means).run()
 
 
 class RemoteAgent(DeliveryAgent):

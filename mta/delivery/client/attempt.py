@@ -70,27 +70,31 @@ class Attempt:
         self._reached = False  # some host began a session
         self._unreachable = False  # a host, or the DNS, failed so that any message would fail
 
-    async def run(self) -> None:
-        """Try the request's destination, then the fallback relays, as long as it makes sense."""
-        await self._try_destination(self._request.nexthop)
-        self._is_fallback = True
-        for fallback in self._means.fallbacks:
-            if self._left:
-                await self._try_destination(fallback)
+    async def run(self) -> list[Result]:
+        """Try the request's destination, then the fallback relays, as long as it makes sense.
 
-    def give_up(self, error: Exception) -> None:
+        The results are of those that were tried; what some host has taken is always told.
+        """
+        try:
+            await self._try_destination(self._request.nexthop)
+            self._is_fallback = True
+            for fallback in self._means.fallbacks:
+                if self._left:
+                    await self._try_destination(fallback)
+        except Exception as error:  # noqa: BLE001 - the rest waits; what was delivered stays so
+            self._give_up(error)
+        results = list(self._results.values())
+        if self._unreachable and not self._reached:
+            return [replace(each, unreachable=True) for each in results]
+        return results
+
+    def _give_up(self, error: Exception) -> None:
         """End with those that are left: the queue file failed, or what nobody foresaw."""
         if isinstance(error, MailError):
             self._fail(error.status, _NO_HOST, error.reason, final=True)
         else:
             self._means.log.failure("internal_error", error, queue_id=self._request.queue_id)
             self._fail(INTERNAL_ERROR, _NO_HOST, final=True)
-
-    def results(self) -> list[Result]:
-        """What became of each recipient that was tried."""
-        if self._unreachable and not self._reached:
-            return [replace(each, unreachable=True) for each in self._results.values()]
-        return list(self._results.values())
 
     # Destinations
 

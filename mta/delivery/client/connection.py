@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
         self._engine.receive(data)
         self.send()
         if self._waiter is not None:
-            self._wake()
+            self._end_wait(True)
         elif self._engine.closed:
             self.close()
 
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has read."""
         self._paused = False
-        self._wake()
+        self._end_wait(True)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take the last words of a server that answered, and hung up on what we were sending.
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         if not self.tls and not self._engine.closed:
             with suppress(OSError):
                 self._engine.receive(self._peer.recv(_LAST_WORDS, socket.MSG_DONTWAIT))
-        self._wake()
+        self._end_wait(True)
 
     # Waiting
 
@@ -235,16 +235,12 @@ class Connection(asyncio.Protocol):
         self._deadline.set(due)
         return waiter
 
-    def _wake(self) -> None:
-        self._end_wait(True)
-
     def _too_late(self, _due: float) -> None:
         self._end_wait(False)
 
     def _end_wait(self, happened: bool) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():  # its task may have been cancelled
-            self._deadline.clear()
             waiter.set_result(happened)
 
 

@@ -97,8 +97,15 @@ class ClientSession:
 
     async def _converse(self, mail: Mail, recipients: list[str], kept: bool) -> list[Verdict]:
         """One transaction: a verdict for each of the recipients."""
+        engine, connection = self._engine, self._connection
         try:
-            rest, at_first = self._judge(await self._transact(mail, recipients))
+            engine.begin(mail.sender, recipients, mail.content.length, body_8bit=mail.body_8bit)
+            connection.send()
+            event = await connection.event()
+            if isinstance(event, GoAhead):
+                await self._send_content(mail.content)
+                event = await connection.event()
+            rest, at_first = self._judge(event)
         except Interrupted as end:
             verdict = verdicts.too_slow if end.timed_out else verdicts.lost
             rest = verdict(self.endpoint, end.stage)
@@ -106,7 +113,7 @@ class ClientSession:
         finally:
             self._leave()
         self._lost_at_first = kept and at_first
-        return [self._verdict(answer, rest) for answer in self._engine.answers]
+        return [self._verdict(answer, rest) for answer in engine.answers]
 
     def _judge(self, event: ClientEvent) -> tuple[Verdict | None, bool]:
         """The verdict for those of whom the server said nothing; whether it was gone at first."""
@@ -126,24 +133,11 @@ class ClientSession:
         return rest
 
     def _leave(self) -> None:
-        """Put the session in order behind a transaction, or end it."""
-        if self._engine.ready:
-            self._connection.send()
-        elif self._engine.closed:
+        """End the session behind a transaction, unless the server is ready for another."""
+        if self._engine.closed:
             self._connection.close()
-        else:
+        elif not self._engine.ready:
             self._connection.abort()
-
-    async def _transact(self, mail: Mail, recipients: list[str]) -> ClientEvent:
-        """Envelope, content, and the event that ends it."""
-        connection = self._connection
-        self._engine.begin(mail.sender, recipients, mail.content.length, body_8bit=mail.body_8bit)
-        connection.send()
-        event = await connection.event()
-        if isinstance(event, GoAhead):
-            await self._send_content(mail.content)
-            event = await connection.event()
-        return event
 
     async def _send_content(self, content: ContentReader) -> None:
         """Send it piece by piece; less, if the server gives it up before."""

@@ -69,6 +69,10 @@ class _Command(Struct, frozen=True):
     recipient: int = _ALL
 
 
+_DATA: Final = _Command(Stage.DATA, b"DATA\r\n")
+_END: Final = _Command(Stage.END)  # of the content; the engine sends it with the content
+
+
 class ClientEngine:
     """One session as a client that calls itself `helo_name`.
 
@@ -170,21 +174,19 @@ class ClientEngine:
         ValueError: an address that no command can hold; nothing is sent then.
         """
         self._expect(State.READY)
-        mail = f"MAIL FROM:<{_wire(sender)}>"
+        mail = b"MAIL FROM:<%b>" % _wire(sender)
         if self.extensions.size:
-            mail += f" SIZE={size}"  # RFC 1870, 6
+            mail += b" SIZE=%d" % size  # RFC 1870, 6
         if body_8bit and self.extensions.body_8bit:
-            mail += " BODY=8BITMIME"  # RFC 6152, 2
-        wire = [_wire(recipient) for recipient in recipients]
+            mail += b" BODY=8BITMIME"  # RFC 6152, 2
+        asking = [
+            _Command(Stage.RCPT, b"RCPT TO:<%b>\r\n" % _wire(recipient), index)
+            for index, recipient in enumerate(recipients)
+        ]
         self._state = State.ENVELOPE
-        self._answers = [None] * len(wire)
+        self._answers = [None] * len(asking)
         self._accepted = []
-        self._waiting.append(_Command(Stage.MAIL, f"{mail}\r\n".encode()))
-        self._waiting.extend(
-            _Command(Stage.RCPT, f"RCPT TO:<{recipient}>\r\n".encode(), index)
-            for index, recipient in enumerate(wire)
-        )
-        self._waiting.append(_Command(Stage.DATA, b"DATA\r\n"))
+        self._waiting += (_Command(Stage.MAIL, mail + b"\r\n"), *asking, _DATA)
         self._pump()
 
     def content(self, chunk: bytes) -> None:
@@ -283,8 +285,10 @@ class ClientEngine:
             self._answer(_ALL, Answer(command.stage, reply))
         elif self._accepted:
             # RFC 2033, 4.2: LMTP has an answer for each accepted recipient, in their order.
-            whom = self._accepted if self._lmtp else [_ALL]
-            self._asked.extend(_Command(Stage.END, recipient=index) for index in whom)
+            if self._lmtp:
+                self._asked += [_Command(Stage.END, recipient=index) for index in self._accepted]
+            else:
+                self._asked.append(_END)
             self._state = State.CONTENT
             self._stuffer = DotStuffer()
             self._events.append(GoAhead())
@@ -406,7 +410,7 @@ def fits_command(address: str) -> bool:
     return address.isascii() and address.isprintable()
 
 
-def _wire(address: str) -> str:
+def _wire(address: str) -> bytes:
     if not fits_command(address):
         raise ValueError(f"not an address for SMTP: {address[:80]!r}")
-    return address
+    return address.encode()
