@@ -18,7 +18,6 @@ from mta.proto.smtp.client_events import Answer, Broken, ClientEvent, GoAhead, R
 
 __all__ = ["ClientSession", "Endpoint", "Mail", "SessionFailed", "Terms", "Verdict"]
 
-_PIECE: Final = 65536  # octets of content that are sent at a time
 _AT_FIRST: Final = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 
 
@@ -143,7 +142,7 @@ class ClientSession:
         """Send it piece by piece; less, if the server gives it up before."""
         engine, connection = self._engine, self._connection
         left = content.length
-        for chunk in content.chunks(_PIECE):
+        for chunk in content.chunks():
             engine.content(chunk)
             left -= len(chunk)
             if left:

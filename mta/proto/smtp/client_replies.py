@@ -95,11 +95,13 @@ class ReplyParser:
                 raise MalformedReply(f"expected a reply code, got {_shown(line)}")
             if self._lines and code != self._code:
                 raise MalformedReply(f"the code changes from {self._code} within a reply")
-            text = _printable(line[4:])
-            if mark != b"-":
-                return self._complete(code, text)
             self._code = code
-            self._lines.append(text)
+            self._lines.append(line[4:].translate(_PRINTABLE).decode("ascii"))
+            if mark != b"-":
+                reply = Reply(code, tuple(self._lines))
+                self._lines.clear()
+                self._size = 0
+                return reply
             if len(self._lines) >= LINES_LIMIT:
                 raise MalformedReply(f"a reply of more than {LINES_LIMIT} lines")
         return None
@@ -120,19 +122,7 @@ class ReplyParser:
             raise MalformedReply("NUL in a reply")
         return line
 
-    def _complete(self, code: int, text: str) -> Reply:
-        self._size = 0
-        if not self._lines:
-            return Reply(code, (text,))
-        lines = (*self._lines, text)
-        self._lines = []
-        return Reply(code, lines)
-
-
-def _printable(text: bytes) -> str:
-    return text.translate(_PRINTABLE).decode("ascii")
-
 
 def _shown(line: bytes) -> str:
     """The beginning of a line, for people."""
-    return repr(_printable(line[:40]))
+    return repr(line[:40].translate(_PRINTABLE).decode("ascii"))
