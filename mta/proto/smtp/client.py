@@ -131,9 +131,10 @@ class ClientEngine:
 
     def receive(self, data: bytes) -> None:
         """Take what the server sent; any division of the octets means the same."""
-        if self.closed:
+        state = self._state
+        if state is State.CLOSED:
             return
-        if self._state is State.TLS:
+        if state is State.TLS:
             # RFC 3207, 6: whoever sent this was not authenticated by the handshake.
             self._break(Stage.STARTTLS, "plain text where a handshake was due")
             return
