@@ -18,6 +18,7 @@ from mta.proto.smtp.client_events import Answer, Broken, ClientEvent, GoAhead, R
 
 __all__ = ["ClientSession", "Endpoint", "Mail", "SessionFailed", "Terms", "Verdict"]
 
+_LITTLE: Final = 65536  # octets of content that are read before the server asks for them
 _AT_FIRST: Final = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 
 
@@ -65,7 +66,7 @@ class ClientSession:
     async def deliver(self, mail: Mail) -> list[Verdict]:
         """Carry one message; the verdicts are in the order of its recipients.
 
-        MailError: the content cannot be read; nobody got it, and the session is over.
+        MailError: the content cannot be read; nobody got it, and the session is to be closed.
         """
         kept = self.messages > 0
         self.messages += 1
@@ -96,9 +97,10 @@ class ClientSession:
 
     async def _converse(self, mail: Mail, recipients: list[str], kept: bool) -> list[Verdict]:
         """One transaction: a verdict for each of the recipients."""
-        engine, connection = self._engine, self._connection
+        engine, connection, size = self._engine, self._connection, mail.content.length
+        whole = mail.content.whole() if size <= _LITTLE else None
         try:
-            engine.begin(mail.sender, recipients, mail.content.length, body_8bit=mail.body_8bit)
+            engine.begin(mail.sender, recipients, size, body_8bit=mail.body_8bit, content=whole)
             connection.send()
             event = await connection.event()
             if isinstance(event, GoAhead):

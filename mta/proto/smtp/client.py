@@ -77,7 +77,7 @@ class ClientEngine:
     """One session as a client that calls itself `helo_name`.
 
     `starttls`: say STARTTLS where it is offered. Memory is bounded by one incomplete reply, the
-    transaction's envelope, and what was not taken of `data_to_send`.
+    transaction's envelope, the content that `begin` got, and what was not taken of `data_to_send`.
     """
 
     def __init__(self, helo_name: str, *, lmtp: bool = False, starttls: bool = False) -> None:
@@ -96,6 +96,7 @@ class ClientEngine:
         self._answers: list[Answer | None] = []
         self._accepted: list[int] = []
         self._open = False  # the server may hold an envelope that no reply has ended
+        self._content: bytes | None = None  # all of it, if `begin` got it
         self._stuffer = DotStuffer()
 
     @property
@@ -116,6 +117,11 @@ class ClientEngine:
     def closed(self) -> bool:
         """Whether nothing more can be said."""
         return self._state is State.CLOSED
+
+    @property
+    def has_event(self) -> bool:
+        """Whether there is a next event."""
+        return bool(self._events)
 
     @property
     def answers(self) -> tuple[Answer | None, ...]:
@@ -143,6 +149,10 @@ class ClientEngine:
         try:
             while self._state is not State.CLOSED and (reply := parser.take()) is not None:
                 self._take(reply)
+            # Not before the last reply was taken: what comes with the 354 is no answer to this.
+            if self._content is not None and self._state is State.CONTENT:
+                self.content(self._content)
+                self.end_content()
         except MalformedReply as error:
             self._break(self.stage, str(error))
 
@@ -169,9 +179,18 @@ class ClientEngine:
         self._say_hello()
         self._pump()
 
-    def begin(self, sender: str, recipients: Sequence[str], size: int, *, body_8bit: bool) -> None:
+    def begin(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        size: int,
+        *,
+        body_8bit: bool,
+        content: bytes | None = None,
+    ) -> None:
         """Begin a transaction; `size` is the content's, in octets, `body_8bit` what MAIL shall say.
 
+        `content` may be the whole of it: then it goes out by itself, and there is no GoAhead.
         ValueError: an address that no command can hold; nothing is sent then.
         """
         self._expect(State.READY)
@@ -185,6 +204,7 @@ class ClientEngine:
             for index, recipient in enumerate(recipients)
         ]
         self._state = State.ENVELOPE
+        self._content = content
         self._answers = [None] * len(asking)
         self._accepted = []
         self._waiting += (_Command(Stage.MAIL, mail + b"\r\n"), *asking, _DATA)
@@ -292,7 +312,8 @@ class ClientEngine:
                 self._asked.append(_END)
             self._state = State.CONTENT
             self._stuffer = DotStuffer()
-            self._events.append(GoAhead())
+            if self._content is None:
+                self._events.append(GoAhead())
         elif self._lmtp:
             # RFC 2033, 4.2 forbids this 354; how many answers follow a lone dot, nobody knows.
             self._close(Finished())
@@ -341,6 +362,7 @@ class ClientEngine:
         if self._state not in (State.ENVELOPE, State.END):
             return
         self._state = State.READY
+        self._content = None
         self._events.append(Finished())
         if self._open:
             # The server still holds an envelope, and would refuse another MAIL. The answer is not
@@ -382,6 +404,7 @@ class ClientEngine:
 
     def _close(self, event: ClientEvent) -> None:
         self._state = State.CLOSED
+        self._content = None
         self._events.append(event)
         self._output.clear()
         self._waiting.clear()

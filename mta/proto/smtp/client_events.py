@@ -3,7 +3,7 @@
     event      the owner's turn            meaning
     StartTls   tls_started()               the server awaits a handshake
     Ready      begin() or quit()           the session is open
-    GoAhead    content() ... end_content() 354: the server takes content
+    GoAhead    content() ... end_content() 354: the server takes content, and `begin` got none
     Finished   begin() or quit()           the transaction is over: see `answers`, and `closed`
     Refused    close                       the server will not go on; no recipient is to blame
     Broken     close                       what came is no SMTP; nothing can be understood any more
