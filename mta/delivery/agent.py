@@ -124,11 +124,14 @@ def _outcome(result: Result) -> Outcome:
         disposition = Disposition.DEFERRED
     else:
         disposition = Disposition.DELIVERED
-    text = _printable(status.text, _TEXT_LIMIT)
-    short = Status(status.code, status.enhanced, text)
-    return Outcome(result.index, disposition, short, _printable(result.relay, _RELAY_LIMIT))
+    text, relay = _ascii(status.text, _TEXT_LIMIT), _ascii(result.relay, _RELAY_LIMIT)
+    if text is not status.text:
+        status = Status(status.code, status.enhanced, text)
+    return Outcome(result.index, disposition, status, relay)
 
 
-def _printable(text: str, limit: int) -> str:
+def _ascii(text: str, limit: int) -> str:
     """ASCII, as a reply's text must be; so the outcomes of one request fit a frame, too."""
+    if text.isascii() and len(text) <= limit:
+        return text
     return text.encode("ascii", "backslashreplace").decode()[:limit]

@@ -39,6 +39,10 @@ class ContentReader:
             offset += len(chunk)
             yield chunk
 
+    def whole(self) -> bytes:
+        """All of it at once, where it is known to be little; MailError as from `chunks`."""
+        return b"".join(self.chunks())
+
     def duplicate(self) -> "ContentReader":
         """A reader with a descriptor of its own, to be closed."""
         descriptor = os.dup(self._descriptor)

@@ -56,8 +56,13 @@ def play(
     turns: Sequence[bytes],
     letters: Sequence[Letter] = (),
     cut: Callable[[bytes], Iterable[bytes]] = whole,
+    *,
+    at_hand: bool = False,
 ) -> Record:
-    """Feed the turns, and act by the events: begin each letter, send it, then quit."""
+    """Feed the turns, and act by the events: begin each letter, send it, then quit.
+
+    `at_hand`: the engine gets each letter's content when it begins.
+    """
     record = Record()
     waiting = list(letters)
     in_hand: list[Letter] = []
@@ -71,14 +76,19 @@ def play(
             record.events.append(event)
             if isinstance(event, Finished):
                 record.answers.append(engine.answers)
-            _act(engine, event, waiting, in_hand)
+            _act(engine, event, waiting, in_hand, at_hand=at_hand)
         record.sent.append(sent + engine.data_to_send())
     record.closed = engine.closed
     return record
 
 
 def _act(
-    engine: ClientEngine, event: ClientEvent, waiting: list[Letter], in_hand: list[Letter]
+    engine: ClientEngine,
+    event: ClientEvent,
+    waiting: list[Letter],
+    in_hand: list[Letter],
+    *,
+    at_hand: bool,
 ) -> None:
     if isinstance(event, StartTls) and not engine.closed:
         engine.tls_started()
@@ -92,5 +102,9 @@ def _act(
         letter = waiting.pop(0)
         in_hand.append(letter)
         engine.begin(
-            letter.sender, letter.recipients, len(letter.content), body_8bit=letter.body_8bit
+            letter.sender,
+            letter.recipients,
+            len(letter.content),
+            body_8bit=letter.body_8bit,
+            content=letter.content if at_hand else None,
         )

@@ -11,12 +11,12 @@ The same for SMTP and for LMTP; what differs is said when it is made.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service, Snapshot
 from mta.delivery.agent import DeliveryAgent, Result
-from mta.delivery.client.attempt import Attempt, FindHosts, OpenSession
+from mta.delivery.client.attempt import Attempt, Means
 from mta.delivery.client.cache import SessionCache
 from mta.delivery.client.destinations import LMTP_PORT, Destinations
 from mta.delivery.client.hosts import HostOrder, Ourselves
@@ -33,40 +33,12 @@ __all__ = ["RemoteAgent", "RemoteDelivery"]
 class RemoteDelivery:
     """A deliverer: each request is an attempt of its own, all share the kept sessions."""
 
-    def __init__(
-        self,
-        *,
-        find_hosts: FindHosts,
-        open_session: OpenSession,
-        cache: SessionCache,
-        fallbacks: Sequence[str],
-        session_limit: int,
-        log: Log,
-    ) -> None:
-        """`fallbacks` are destinations to be tried when the proper one fails, in this order."""
-        self._find_hosts = find_hosts
-        self._open_session = open_session
-        self._cache = cache
-        self._fallbacks = fallbacks
-        self._session_limit = session_limit
-        self._log = log
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
-    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
-        """Deliver to all recipients of a request; what some host has taken is always told."""
-        attempt = Attempt(
-            request,
-            content,
-            find_hosts=self._find_hosts,
-            open_session=self._open_session,
-            cache=self._cache,
-            session_limit=self._session_limit,
-            log=self._log,
-        )
-        try:
-            await attempt.run(self._fallbacks)
-        except Exception as error:  # noqa: BLE001 - the rest waits; what was delivered stays so
-            attempt.give_up(error)
-        return attempt.results()
+    def __call__(self, request: Deliver, content: ContentReader) -> Awaitable[list[Result]]:
+        """Deliver to all recipients of a request."""
+        return Attempt(request, content, self._means).run()
 
 
 class RemoteAgent(DeliveryAgent):
@@ -110,7 +82,7 @@ class RemoteAgent(DeliveryAgent):
         async def open_session(endpoint: Endpoint) -> ClientSession:
             return await ClientSession.open(loop, endpoint, terms)
 
-        delivery = RemoteDelivery(
+        means = Means(
             find_hosts=destinations.find,
             open_session=open_session,
             cache=self._cache,
@@ -118,7 +90,7 @@ class RemoteAgent(DeliveryAgent):
             session_limit=parameters.smtp_mx_session_limit,
             log=log,
         )
-        super().__init__(service.name, log, used, delivery)
+        super().__init__(service.name, log, used, RemoteDelivery(means))
 
     async def stop(self) -> None:
         """End the kept sessions."""

@@ -22,6 +22,7 @@ back (Postfix does the same). Deviation: Postfix tries fallback relays for a dom
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from mta.delivery.agent import Result
@@ -34,7 +35,7 @@ from mta.ipc.messages import Deliver, DeliverRecipient
 from mta.proto.status import INTERNAL_ERROR, MailError, Status
 from mta.util.log import Log
 
-__all__ = ["Attempt", "FindHosts", "OpenSession"]
+__all__ = ["Attempt", "FindHosts", "Means", "OpenSession"]
 
 FindHosts = Callable[[str], Awaitable[Itinerary]]
 OpenSession = Callable[[Endpoint], Awaitable[CachedSession]]
@@ -44,82 +45,82 @@ _NO_HOST: Final = "none"  # the relay where no host was tried
 _NOT_FOUND: Final = frozenset({"5.1.2", "5.4.4"})
 
 
+class Means(Struct, frozen=True, kw_only=True):
+    """What all attempts of a row share."""
+
+    find_hosts: FindHosts
+    open_session: OpenSession
+    cache: SessionCache
+    fallbacks: Sequence[str]  # destinations to be tried when the proper one fails, in this order
+    session_limit: int  # sessions that are begun for each destination
+    log: Log
+
+
 class Attempt:
     """The recipients of one request that are left, and what was said of each."""
 
-    def __init__(
-        self,
-        request: Deliver,
-        content: ContentReader,
-        *,
-        find_hosts: FindHosts,
-        open_session: OpenSession,
-        cache: SessionCache,
-        session_limit: int,
-        log: Log,
-    ) -> None:
-        """At most `session_limit` sessions are begun for each destination."""
+    def __init__(self, request: Deliver, content: ContentReader, means: Means) -> None:
         self._request = request
         self._content = content
-        self._find_hosts = find_hosts
-        self._open_session = open_session
-        self._cache = cache
-        self._session_limit = session_limit
-        self._log = log
+        self._means = means
         self._left: list[DeliverRecipient] = list(request.recipients)
         self._results: dict[int, Result] = {}
         self._destination = ""
-        self._configured = False  # the configuration names the destination
+        self._is_fallback = False  # the destination is a fallback relay
         self._reached = False  # some host began a session
         self._unreachable = False  # a host, or the DNS, failed so that any message would fail
 
-    async def run(self, fallbacks: Sequence[str]) -> None:
-        """Try the request's destination, then the fallback relays, as long as it makes sense."""
-        nexthop = self._request.nexthop
-        domains = {each.address.rpartition("@")[2].lower() for each in self._left}
-        await self._try_destination(nexthop, configured=domains != {nexthop.lower()})
-        for fallback in fallbacks:
-            if self._left:
-                await self._try_destination(fallback, configured=True)
+    async def run(self) -> list[Result]:
+        """Try the request's destination, then the fallback relays, as long as it makes sense.
 
-    def give_up(self, error: Exception) -> None:
+        The results are of those that were tried; what some host has taken is always told.
+        """
+        try:
+            await self._try_destination(self._request.nexthop)
+            self._is_fallback = True
+            for fallback in self._means.fallbacks:
+                if self._left:
+                    await self._try_destination(fallback)
+        except Exception as error:  # noqa: BLE001 - the rest waits; what was delivered stays so
+            self._give_up(error)
+        results = list(self._results.values())
+        if self._unreachable and not self._reached:
+            return [replace(each, unreachable=True) for each in results]
+        return results
+
+    def _give_up(self, error: Exception) -> None:
         """End with those that are left: the queue file failed, or what nobody foresaw."""
         if isinstance(error, MailError):
             self._fail(error.status, _NO_HOST, error.reason, final=True)
         else:
-            self._log.failure("internal_error", error, queue_id=self._request.queue_id)
+            self._means.log.failure("internal_error", error, queue_id=self._request.queue_id)
             self._fail(INTERNAL_ERROR, _NO_HOST, final=True)
-
-    def results(self) -> list[Result]:
-        """What became of each recipient that was tried."""
-        if self._unreachable and not self._reached:
-            return [replace(each, unreachable=True) for each in self._results.values()]
-        return list(self._results.values())
 
     # Destinations
 
-    async def _try_destination(self, nexthop: str, *, configured: bool) -> None:
-        self._destination, self._configured = nexthop, configured
-        tried: set[Endpoint] = set()
+    async def _try_destination(self, nexthop: str) -> None:
+        self._destination = nexthop
+        cache = self._means.cache
+        tried = None
         sessions = 0
-        kept = self._cache.take(nexthop)
+        kept = cache.take(nexthop)
         if kept is not None:
-            tried.add(kept.endpoint)
-            sessions += await self._try_host(kept.endpoint, nexthop, kept)
+            tried = kept.endpoint
+            sessions += await self._try_host(tried, nexthop, kept)
         if not self._left:
             return
         try:
-            itinerary = await self._find_hosts(nexthop)
+            itinerary = await self._means.find_hosts(nexthop)
         except MailError as error:
             self._not_found(error)
             return
         best = itinerary.endpoints[: itinerary.best]
         for endpoint in self._order(itinerary):
-            if endpoint in tried:
+            if endpoint == tried:
                 continue
-            if not self._left or sessions >= self._session_limit:
+            if not self._left or sessions >= self._means.session_limit:
                 break
-            kept = self._cache.take_at(endpoint)
+            kept = cache.take_at(endpoint)
             # Later messages begin with the best hosts again, not where this one ended.
             name = nexthop if endpoint in best else ""
             sessions += await self._try_host(endpoint, name, kept)
@@ -130,9 +131,8 @@ class Attempt:
 
     def _order(self, itinerary: Itinerary) -> list[Endpoint]:
         """The hosts in order; of the best ones, first those with which there is a session."""
-        best = sorted(
-            itinerary.endpoints[: itinerary.best], key=lambda each: not self._cache.holds(each)
-        )
+        cache = self._means.cache
+        best = sorted(itinerary.endpoints[: itinerary.best], key=lambda each: not cache.holds(each))
         return [*best, *itinerary.endpoints[itinerary.best :]]
 
     def _not_found(self, error: MailError) -> None:
@@ -155,13 +155,13 @@ class Attempt:
                 self._settle(endpoint, verdicts)
                 return True
         try:
-            session = await self._open_session(endpoint)
+            session = await self._means.open_session(endpoint)
         except SessionFailed as failure:
             self._unreachable = True
             self._fail(failure.status, str(endpoint), final=not failure.elsewhere)
             return False
         if session.tls:
-            self._log.info(
+            self._means.log.info(
                 "tls", queue_id=self._request.queue_id, relay=str(endpoint), tls=session.tls
             )
         self._settle(endpoint, await self._transact(session, nexthop))
@@ -171,7 +171,7 @@ class Attempt:
         """Offer the message for all that are left, and put the session back."""
         mail = Mail(
             self._request.sender,
-            tuple(each.address for each in self._left),
+            tuple([each.address for each in self._left]),
             self._request.body_8bit,
             self._content,
         )
@@ -180,21 +180,22 @@ class Attempt:
         except BaseException:
             session.close()
             raise
-        self._cache.put(session, nexthop)
+        self._means.cache.put(session, nexthop)
         return verdicts
 
     def _settle(self, endpoint: Endpoint, verdicts: list[Verdict]) -> None:
         self._reached = True
+        relay = str(endpoint)
         left = []
         for recipient, verdict in zip(self._left, verdicts, strict=True):
-            self._results[recipient.index] = Result(recipient.index, verdict.status, str(endpoint))
+            self._results[recipient.index] = Result(recipient.index, verdict.status, relay)
             if verdict.elsewhere:
                 left.append(recipient)
         self._left = left
 
     def _fail(self, status: Status, relay: str, reason: str = "", *, final: bool) -> None:
         """Say the same of all that are left."""
-        if status.is_permanent and self._configured:
+        if status.is_permanent and self._is_configured():
             reason = f"{self._destination} is named by the configuration: {status.code} {reason}"
             status = Status(451, "4.3.5", status.text)
         for recipient in self._left:
@@ -204,6 +205,13 @@ class Attempt:
                 self._results[recipient.index] = Result(recipient.index, status, relay, reason)
         if final:
             self._left = []
+
+    def _is_configured(self) -> bool:
+        """Whether the configuration names the destination; otherwise, recipients bear it."""
+        if self._is_fallback:
+            return True
+        domains = {each.address.rpartition("@")[2].lower() for each in self._request.recipients}
+        return domains != {self._destination.lower()}
 
     def _is_refused(self, recipient: DeliverRecipient) -> bool:
         return self._results[recipient.index].status.is_permanent

@@ -7,12 +7,13 @@ share a mail host. The newest is taken first: its server has had the least time 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from mta.delivery.client.session import Endpoint, Mail, Verdict
+from mta.util.deadline import Deadline
 
 __all__ = ["CachedSession", "SessionCache"]
 
@@ -52,7 +53,7 @@ class CachedSession(Protocol):
 class _Kept(Struct, frozen=True):
     session: CachedSession
     nexthop: str
-    timer: asyncio.TimerHandle
+    until: float  # the loop's time
 
 
 class SessionCache:
@@ -80,6 +81,7 @@ class SessionCache:
         self._by_nexthop: dict[str, list[int]] = {}
         self._by_endpoint: dict[Endpoint, list[int]] = {}
         self._last = 0
+        self._deadline = Deadline(loop, self._end_until)  # of the oldest, or sooner
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -94,8 +96,10 @@ class SessionCache:
             return
         self._last += 1
         number = self._last
-        timer = self._loop.call_later(self._time_limit, self._end, number)
-        self._kept[number] = _Kept(session, nexthop, timer)
+        until = self._loop.time() + self._time_limit
+        if not self._kept:
+            self._deadline.set(until)
+        self._kept[number] = _Kept(session, nexthop, until)
         if nexthop:
             self._by_nexthop.setdefault(nexthop, []).append(number)
         there = self._by_endpoint.setdefault(session.endpoint, [])
@@ -121,24 +125,33 @@ class SessionCache:
         """End all sessions."""
         for number in tuple(self._kept):
             self._end(number)
+        self._deadline.close()
 
     def _is_fit(self, session: CachedSession) -> bool:
         return session.usable and self._loop.time() - session.opened < self._reuse_limit
 
-    def _take(self, numbers: Iterable[int]) -> CachedSession | None:
-        for number in sorted(numbers, reverse=True):
-            session = self._remove(number)
+    def _take(self, numbers: Sequence[int]) -> CachedSession | None:
+        while numbers:  # what is removed is no longer among them
+            session = self._remove(numbers[-1])
             if self._is_fit(session):
                 return session
             session.close()
         return None
+
+    def _end_until(self, due: float) -> None:
+        """End those whose time is over."""
+        while self._kept:
+            number, oldest = next(iter(self._kept.items()))
+            if oldest.until > due:
+                self._deadline.set(oldest.until)
+                break
+            self._end(number)
 
     def _end(self, number: int) -> None:
         self._remove(number).close()
 
     def _remove(self, number: int) -> CachedSession:
         kept = self._kept.pop(number)
-        kept.timer.cancel()
         _forget(self._by_endpoint, kept.session.endpoint, number)
         if kept.nexthop:
             _forget(self._by_nexthop, kept.nexthop, number)

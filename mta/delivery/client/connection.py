@@ -6,7 +6,9 @@
     both                      the end of the connection
 
 A reply that comes meanwhile is never missed: not while content is sent, and not when the server
-said it and hung up at once. What octets mean is the engine's (mta.proto.smtp.client).
+said it and hung up at once. Who waits for an event is woken for that alone: what the engine has to
+say to the replies before it goes out as they come. What octets mean is the engine's
+(mta.proto.smtp.client).
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from mta.delivery.client.terms import Endpoint, Terms
 from mta.delivery.client.tls import opportunistic
 from mta.proto.smtp.client import ClientEngine
 from mta.proto.smtp.client_events import ClientEvent, Stage
+from mta.util.deadline import Deadline
 from mta.util.handshake import describe, start_tls
 
 __all__ = ["Connection", "Interrupted", "connect"]
@@ -75,8 +78,8 @@ async def _connect_inet(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> 
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, peer: socket.socket) -> None:
-    ready = loop.create_future()
-    loop.add_writer(peer, _settle, ready, True)
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(peer, _settle, ready)
     try:
         await ready
     finally:
@@ -114,8 +117,10 @@ class Connection(asyncio.Protocol):
         self._terms = terms
         self._peer = peer
         self._transport: asyncio.Transport | None = None  # while the connection lives
-        self._waiter: asyncio.Future[bool] | None = None
-        self._paused = False
+        self._waiter: asyncio.Future[bool] | None = None  # see `_wait`
+        self._deadline = Deadline(loop, self._too_late)
+        self._owed: tuple[int, Stage] | None = None  # of replies, and what comes next
+        self._unsent = False  # the kernel does not have all that was sent, or will never have
 
     @property
     def alive(self) -> bool:
@@ -126,35 +131,29 @@ class Connection(asyncio.Protocol):
 
     async def event(self) -> ClientEvent:
         """The next event of the engine; Interrupted if it does not come in time, or at all."""
-        engine, loop = self._engine, self._loop
-        deadline, seen = 0.0, -1
-        while (event := engine.next_event()) is None:
-            if self._transport is None:
-                raise Interrupted(engine.stage, timed_out=False)
-            if engine.replies != seen:  # octets alone buy no time
-                seen = engine.replies
-                deadline = loop.time() + self._terms.timeout(engine.stage)
-            if not await self._wait(deadline):
-                raise Interrupted(engine.stage, timed_out=True)
+        self._owed = None
+        while (event := self._engine.next_event()) is None:
+            await self._wait()
         return event
 
     def send(self) -> None:
         """Send what is due."""
         data = self._engine.data_to_send()
-        if data and self._transport is not None:
+        if not data:
+            return
+        if self._transport is not None:
             self._transport.write(data)
+        if not self.alive:  # it was for nothing
+            self._unsent = True
 
     async def drain(self) -> None:
         """Wait until the kernel has all that was sent, or the server has given up the message.
 
         Interrupted: the final dot, if it was sent at all, is not on its way.
         """
-        deadline = self._loop.time() + self._terms.data_xfer_timeout
-        while not self._engine.closed and (self._paused or not self.alive):
-            if self._transport is None:
-                raise Interrupted(Stage.CONTENT, timed_out=False)
-            if not await self._wait(deadline):
-                raise Interrupted(Stage.CONTENT, timed_out=True)
+        self._owed = None
+        while self._unsent and not self._engine.closed:
+            await self._wait()
 
     async def start_tls(self) -> None:
         """Handshake; OSError tells why it failed."""
@@ -178,7 +177,7 @@ class Connection(asyncio.Protocol):
         out at once; abort() spares the answer, and leaves nothing behind in the loop.
         """
         self.send()
-        if self._transport is not None and not self._paused:
+        if self._transport is not None and not self._unsent:
             self._transport.close()
         self.abort()
 
@@ -196,21 +195,25 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Let the engine see what came; a session that it ends while nobody looks is over."""
-        self._engine.receive(data)
+        engine = self._engine
+        engine.receive(data)
         self.send()
-        if self._waiter is not None:
-            self._wake()
-        elif self._engine.closed:
-            self.close()
+        if self._waiter is None:
+            if engine.closed:
+                self.close()
+        elif engine.has_event:
+            self._end_wait(True)
+        else:
+            self._be_patient()
 
     def pause_writing(self) -> None:
         """The server reads too slowly."""
-        self._paused = True
+        self._unsent = True
 
     def resume_writing(self) -> None:
         """It has read."""
-        self._paused = False
-        self._wake()
+        self._unsent = False
+        self._end_wait(True)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take the last words of a server that answered, and hung up on what we were sending.
@@ -219,29 +222,46 @@ class Connection(asyncio.Protocol):
         """
         del error
         self._transport = None
+        self._deadline.close()
         if not self.tls and not self._engine.closed:
             with suppress(OSError):
                 self._engine.receive(self._peer.recv(_LAST_WORDS, socket.MSG_DONTWAIT))
-        self._wake()
+            self.send()  # nothing, but what was due is known to be unsent
+        self._end_wait(True)
 
     # Waiting
 
-    async def _wait(self, deadline: float) -> bool:
-        """Wait for anything to happen; whether it did so in time."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiter = waiter
-        timer = self._loop.call_at(deadline, _settle, waiter, False)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+    @property
+    def _stage(self) -> Stage:
+        """What the server is to do next: read the content before it answers the end of that."""
+        stage = self._engine.stage
+        return Stage.CONTENT if self._unsent and stage is Stage.END else stage
 
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            _settle(self._waiter, True)
+    async def _wait(self) -> None:
+        """Wait for an event, or for the kernel; Interrupted as the public methods say."""
+        if self._transport is None:
+            raise Interrupted(self._stage, timed_out=False)
+        self._be_patient()
+        self._waiter = self._loop.create_future()
+        if not await self._waiter:
+            raise Interrupted(self._stage, timed_out=True)
+
+    def _be_patient(self) -> None:
+        """Give the server time when something else is due than before: octets alone buy none."""
+        owed = (self._engine.replies, self._stage)
+        if owed != self._owed:
+            self._owed = owed
+            self._deadline.set(self._loop.time() + self._terms.timeout(owed[1]))
+
+    def _too_late(self, _due: float) -> None:
+        self._end_wait(False)
+
+    def _end_wait(self, happened: bool) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # its task may have been cancelled
+            waiter.set_result(happened)
 
 
-def _settle(waiter: asyncio.Future[bool], happened: bool) -> None:
+def _settle(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
-        waiter.set_result(happened)
+        waiter.set_result(None)

@@ -18,7 +18,7 @@ from mta.proto.smtp.client_events import Answer, Broken, ClientEvent, GoAhead, R
 
 __all__ = ["ClientSession", "Endpoint", "Mail", "SessionFailed", "Terms", "Verdict"]
 
-_PIECE: Final = 65536  # octets of content that are sent at a time
+_LITTLE: Final = 65536  # octets of content that are read before the server asks for them
 _AT_FIRST: Final = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 
 
@@ -66,7 +66,7 @@ class ClientSession:
     async def deliver(self, mail: Mail) -> list[Verdict]:
         """Carry one message; the verdicts are in the order of its recipients.
 
-        MailError: the content cannot be read; nobody got it, and the session is over.
+        MailError: the content cannot be read; nobody got it, and the session is to be closed.
         """
         kept = self.messages > 0
         self.messages += 1
@@ -78,9 +78,12 @@ class ClientSession:
         if unfit is not None:
             return [unfit] * len(mail.recipients)
         fit = [address for address in mail.recipients if fits_command(address)]
-        told = iter(await self._converse(mail, fit, kept) if fit else ())
+        told = await self._converse(mail, fit, kept) if fit else []
+        if len(fit) == len(mail.recipients):
+            return told
+        rest = iter(told)
         return [
-            next(told) if fits_command(address) else verdicts.NOT_ASCII
+            next(rest) if fits_command(address) else verdicts.NOT_ASCII
             for address in mail.recipients
         ]
 
@@ -94,8 +97,16 @@ class ClientSession:
 
     async def _converse(self, mail: Mail, recipients: list[str], kept: bool) -> list[Verdict]:
         """One transaction: a verdict for each of the recipients."""
+        engine, connection, size = self._engine, self._connection, mail.content.length
+        whole = mail.content.whole() if size <= _LITTLE else None
         try:
-            rest, at_first = self._judge(await self._transact(mail, recipients))
+            engine.begin(mail.sender, recipients, size, body_8bit=mail.body_8bit, content=whole)
+            connection.send()
+            event = await connection.event()
+            if isinstance(event, GoAhead):
+                await self._send_content(mail.content)
+                event = await connection.event()
+            rest, at_first = self._judge(event)
         except Interrupted as end:
             verdict = verdicts.too_slow if end.timed_out else verdicts.lost
             rest = verdict(self.endpoint, end.stage)
@@ -103,7 +114,7 @@ class ClientSession:
         finally:
             self._leave()
         self._lost_at_first = kept and at_first
-        return [self._verdict(answer, rest) for answer in self._engine.answers]
+        return [self._verdict(answer, rest) for answer in engine.answers]
 
     def _judge(self, event: ClientEvent) -> tuple[Verdict | None, bool]:
         """The verdict for those of whom the server said nothing; whether it was gone at first."""
@@ -123,30 +134,17 @@ class ClientSession:
         return rest
 
     def _leave(self) -> None:
-        """Put the session in order behind a transaction, or end it."""
-        if self._engine.ready:
-            self._connection.send()
-        elif self._engine.closed:
+        """End the session behind a transaction, unless the server is ready for another."""
+        if self._engine.closed:
             self._connection.close()
-        else:
+        elif not self._engine.ready:
             self._connection.abort()
-
-    async def _transact(self, mail: Mail, recipients: list[str]) -> ClientEvent:
-        """Envelope, content, and the event that ends it."""
-        connection = self._connection
-        self._engine.begin(mail.sender, recipients, mail.content.length, body_8bit=mail.body_8bit)
-        connection.send()
-        event = await connection.event()
-        if isinstance(event, GoAhead):
-            await self._send_content(mail.content)
-            event = await connection.event()
-        return event
 
     async def _send_content(self, content: ContentReader) -> None:
         """Send it piece by piece; less, if the server gives it up before."""
         engine, connection = self._engine, self._connection
         left = content.length
-        for chunk in content.chunks(_PIECE):
+        for chunk in content.chunks():
             engine.content(chunk)
             left -= len(chunk)
             if left:

@@ -66,7 +66,10 @@ class Terms(Struct, frozen=True, kw_only=True):
         )
 
     def timeout(self, stage: Stage) -> float:
-        """How long the server may take for a whole reply (RFC 5321, 4.5.3.2)."""
+        """How long the server may take for a whole reply, or a piece of content.
+
+        RFC 5321, 4.5.3.2.
+        """
         return _TIMEOUTS[stage](self)
 
 
@@ -80,6 +83,7 @@ _TIMEOUTS: Final[dict[Stage, Callable[[Terms], float]]] = {
     Stage.MAIL: attrgetter("mail_timeout"),
     Stage.RCPT: attrgetter("rcpt_timeout"),
     Stage.DATA: attrgetter("data_init_timeout"),
+    Stage.CONTENT: attrgetter("data_xfer_timeout"),
     Stage.END: attrgetter("data_done_timeout"),
 }
 

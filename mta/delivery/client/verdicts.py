@@ -147,5 +147,6 @@ def _said(endpoint: Endpoint, reply: Reply, stage: Stage) -> str:
 
 
 def _status(code: int, enhanced: str, text: str) -> Status:
-    ascii_text = text.encode("ascii", "backslashreplace").decode().translate(_UNPRINTABLE)
-    return Status(code, enhanced, ascii_text[:_TEXT_LIMIT])
+    if not (text.isascii() and text.isprintable()):
+        text = text.encode("ascii", "backslashreplace").decode().translate(_UNPRINTABLE)
+    return Status(code, enhanced, text[:_TEXT_LIMIT])

@@ -69,11 +69,15 @@ class _Command(Struct, frozen=True):
     recipient: int = _ALL
 
 
+_DATA: Final = _Command(Stage.DATA, b"DATA\r\n")
+_END: Final = _Command(Stage.END)  # of the content; the engine sends it with the content
+
+
 class ClientEngine:
     """One session as a client that calls itself `helo_name`.
 
     `starttls`: say STARTTLS where it is offered. Memory is bounded by one incomplete reply, the
-    transaction's envelope, and what was not taken of `data_to_send`.
+    transaction's envelope, the content that `begin` got, and what was not taken of `data_to_send`.
     """
 
     def __init__(self, helo_name: str, *, lmtp: bool = False, starttls: bool = False) -> None:
@@ -92,6 +96,7 @@ class ClientEngine:
         self._answers: list[Answer | None] = []
         self._accepted: list[int] = []
         self._open = False  # the server may hold an envelope that no reply has ended
+        self._content: bytes | None = None  # all of it, if `begin` got it
         self._stuffer = DotStuffer()
 
     @property
@@ -114,6 +119,11 @@ class ClientEngine:
         return self._state is State.CLOSED
 
     @property
+    def has_event(self) -> bool:
+        """Whether there is a next event."""
+        return bool(self._events)
+
+    @property
     def answers(self) -> tuple[Answer | None, ...]:
         """What the server said of each recipient of the latest transaction; None: nothing yet."""
         return tuple(self._answers)
@@ -127,17 +137,22 @@ class ClientEngine:
 
     def receive(self, data: bytes) -> None:
         """Take what the server sent; any division of the octets means the same."""
-        if self._state is State.CLOSED:
+        state = self._state
+        if state is State.CLOSED:
             return
-        if self._state is State.TLS:
+        if state is State.TLS:
             # RFC 3207, 6: whoever sent this was not authenticated by the handshake.
             self._break(Stage.STARTTLS, "plain text where a handshake was due")
             return
         parser = self._parser
         parser.append(data)
         try:
-            while not self.closed and (reply := parser.take()) is not None:
+            while self._state is not State.CLOSED and (reply := parser.take()) is not None:
                 self._take(reply)
+            # Not before the last reply was taken: what comes with the 354 is no answer to this.
+            if self._content is not None and self._state is State.CONTENT:
+                self.content(self._content)
+                self.end_content()
         except MalformedReply as error:
             self._break(self.stage, str(error))
 
@@ -147,8 +162,11 @@ class ClientEngine:
 
     def data_to_send(self) -> bytes:
         """Take what is due to be sent, all at once; empty if there is nothing."""
-        data = b"".join(self._output)
-        self._output.clear()
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
         return data
 
     def tls_started(self) -> None:
@@ -161,27 +179,35 @@ class ClientEngine:
         self._say_hello()
         self._pump()
 
-    def begin(self, sender: str, recipients: Sequence[str], size: int, *, body_8bit: bool) -> None:
+    def begin(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        size: int,
+        *,
+        body_8bit: bool,
+        content: bytes | None = None,
+    ) -> None:
         """Begin a transaction; `size` is the content's, in octets, `body_8bit` what MAIL shall say.
 
+        `content` may be the whole of it: then it goes out by itself, and there is no GoAhead.
         ValueError: an address that no command can hold; nothing is sent then.
         """
         self._expect(State.READY)
-        mail = f"MAIL FROM:<{_wire(sender)}>"
+        mail = b"MAIL FROM:<%b>" % _wire(sender)
         if self.extensions.size:
-            mail += f" SIZE={size}"  # RFC 1870, 6
+            mail += b" SIZE=%d" % size  # RFC 1870, 6
         if body_8bit and self.extensions.body_8bit:
-            mail += " BODY=8BITMIME"  # RFC 6152, 2
-        wire = [_wire(recipient) for recipient in recipients]
+            mail += b" BODY=8BITMIME"  # RFC 6152, 2
+        asking = [
+            _Command(Stage.RCPT, b"RCPT TO:<%b>\r\n" % _wire(recipient), index)
+            for index, recipient in enumerate(recipients)
+        ]
         self._state = State.ENVELOPE
-        self._answers = [None] * len(wire)
+        self._content = content
+        self._answers = [None] * len(asking)
         self._accepted = []
-        self._waiting.append(_Command(Stage.MAIL, f"{mail}\r\n".encode()))
-        self._waiting.extend(
-            _Command(Stage.RCPT, f"RCPT TO:<{recipient}>\r\n".encode(), index)
-            for index, recipient in enumerate(wire)
-        )
-        self._waiting.append(_Command(Stage.DATA, b"DATA\r\n"))
+        self._waiting += (_Command(Stage.MAIL, mail + b"\r\n"), *asking, _DATA)
         self._pump()
 
     def content(self, chunk: bytes) -> None:
@@ -216,8 +242,9 @@ class ClientEngine:
             self._hang_up(command.stage, reply)
         else:
             self._HANDLERS[command.stage](self, command, reply)
-        if not self.closed:
+        if self._waiting:
             self._pump()
+        if not self._asked:
             self._settle()
 
     def _greeted(self, command: _Command, reply: Reply) -> None:
@@ -279,11 +306,14 @@ class ClientEngine:
             self._answer(_ALL, Answer(command.stage, reply))
         elif self._accepted:
             # RFC 2033, 4.2: LMTP has an answer for each accepted recipient, in their order.
-            whom = self._accepted if self._lmtp else [_ALL]
-            self._asked.extend(_Command(Stage.END, recipient=index) for index in whom)
+            if self._lmtp:
+                self._asked += [_Command(Stage.END, recipient=index) for index in self._accepted]
+            else:
+                self._asked.append(_END)
             self._state = State.CONTENT
             self._stuffer = DotStuffer()
-            self._events.append(GoAhead())
+            if self._content is None:
+                self._events.append(GoAhead())
         elif self._lmtp:
             # RFC 2033, 4.2 forbids this 354; how many answers follow a lone dot, nobody knows.
             self._close(Finished())
@@ -329,9 +359,10 @@ class ClientEngine:
 
     def _settle(self) -> None:
         """A transaction is over when no reply is due any more."""
-        if self._asked or self._state not in (State.ENVELOPE, State.END):
+        if self._state not in (State.ENVELOPE, State.END):
             return
         self._state = State.READY
+        self._content = None
         self._events.append(Finished())
         if self._open:
             # The server still holds an envelope, and would refuse another MAIL. The answer is not
@@ -373,6 +404,7 @@ class ClientEngine:
 
     def _close(self, event: ClientEvent) -> None:
         self._state = State.CLOSED
+        self._content = None
         self._events.append(event)
         self._output.clear()
         self._waiting.clear()
@@ -402,7 +434,7 @@ def fits_command(address: str) -> bool:
     return address.isascii() and address.isprintable()
 
 
-def _wire(address: str) -> str:
+def _wire(address: str) -> bytes:
     if not fits_command(address):
         raise ValueError(f"not an address for SMTP: {address[:80]!r}")
-    return address
+    return address.encode()

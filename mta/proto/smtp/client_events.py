@@ -3,7 +3,7 @@
     event      the owner's turn            meaning
     StartTls   tls_started()               the server awaits a handshake
     Ready      begin() or quit()           the session is open
-    GoAhead    content() ... end_content() 354: the server takes content
+    GoAhead    content() ... end_content() 354: the server takes content, and `begin` got none
     Finished   begin() or quit()           the transaction is over: see `answers`, and `closed`
     Refused    close                       the server will not go on; no recipient is to blame
     Broken     close                       what came is no SMTP; nothing can be understood any more
@@ -46,6 +46,8 @@ class Stage(enum.Enum):
     DATA = ("receiving the answer to DATA", "DATA command")
     CONTENT = ("sending message body", "message body")
     END = ("sending end of data -- message may be sent more than once", "end of DATA command")
+
+    __hash__ = object.__hash__  # Enum's own is no C, and stages are looked up for each reply
 
     def __init__(self, doing: str, command: str) -> None:
         self.doing = doing

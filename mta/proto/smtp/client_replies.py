@@ -9,7 +9,6 @@ could send back, so that a server can mislead nobody but about its own answers.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -21,7 +20,9 @@ LINES_LIMIT: Final = 128  # lines of one reply
 REPLY_LIMIT: Final = 32768  # octets of one reply
 
 # Reply-code = %x32-35 %x30-35 %x30-39; the second digit is taken as it comes.
-_LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_CODES: Final = {b"%d" % code: code for code in range(200, 600)}
+# Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
+_MARKS: Final = frozenset((b"", b" ", b"-"))
 # status-code = ("2" / "4" / "5") "." 1*3digit "." 1*3digit   (RFC 3463, 2; RFC 2034, 4)
 _ENHANCED: Final = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |\Z)")
 
@@ -56,6 +57,8 @@ class Reply(Struct, frozen=True):
     def __str__(self) -> str:
         """Code and text in one line; an enhanced code that all lines bear is told once."""
         first, *others = self.lines
+        if not others:
+            return f"{self.code} {first}".rstrip()
         found = _ENHANCED.match(first)
         repeated = f"{found[0]} " if found is not None else ""
         text = " ".join((first, *(line.removeprefix(repeated) for line in others)))
@@ -70,8 +73,8 @@ class ReplyParser:
     def __init__(self) -> None:
         self._data = b""
         self._position = 0
-        self._code = b""  # of the reply of which `_lines` have come
-        self._lines: list[bytes] = []
+        self._code = 0  # of the reply of which `_lines` have come
+        self._lines: list[str] = []
         self._size = 0  # octets of these lines
 
     def __len__(self) -> int:
@@ -80,22 +83,25 @@ class ReplyParser:
 
     def append(self, data: bytes) -> None:
         """Take what the network brought; any division of the octets means the same."""
-        self._data = self._data[self._position :] + data
+        rest = self._data[self._position :]
+        self._data = rest + data if rest else data
         self._position = 0
 
     def take(self) -> Reply | None:
         """The next reply, or None if it is not complete; MalformedReply."""
         while (line := self._take_line()) is not None:
-            found = _LINE.fullmatch(line)
-            if found is None:
+            code, mark = _CODES.get(line[:3]), line[3:4]
+            if code is None or mark not in _MARKS:
                 raise MalformedReply(f"expected a reply code, got {_shown(line)}")
-            code, mark, text = found.groups()
-            if self._code and code != self._code:
-                raise MalformedReply(f"the code changes from {self._code.decode()} within a reply")
-            if mark != b"-":
-                return self._complete(code, text or b"")
+            if self._lines and code != self._code:
+                raise MalformedReply(f"the code changes from {self._code} within a reply")
             self._code = code
-            self._lines.append(text)
+            self._lines.append(line[4:].translate(_PRINTABLE).decode("ascii"))
+            if mark != b"-":
+                reply = Reply(code, tuple(self._lines))
+                self._lines.clear()
+                self._size = 0
+                return reply
             if len(self._lines) >= LINES_LIMIT:
                 raise MalformedReply(f"a reply of more than {LINES_LIMIT} lines")
         return None
@@ -115,17 +121,6 @@ class ReplyParser:
         if b"\0" in line:
             raise MalformedReply("NUL in a reply")
         return line
-
-    def _complete(self, code: bytes, text: bytes) -> Reply:
-        lines = (*self._lines, text) if self._lines else (text,)
-        self._code = b""
-        self._lines = []
-        self._size = 0
-        return Reply(int(code), _printable(lines))
-
-
-def _printable(lines: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(line.translate(_PRINTABLE).decode("ascii") for line in lines)
 
 
 def _shown(line: bytes) -> str:

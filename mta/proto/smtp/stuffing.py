@@ -46,7 +46,7 @@ class DotStuffer:
         lines = data.replace(b"\r\n", b"")  # faster than counting: count() of one octet is slow
         if b"\n" in lines or b"\r" in lines:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
-        stuffed = data.replace(b"\r\n.", b"\r\n..") if b"\r\n." in data else data
+        stuffed = data.replace(b"\r\n.", b"\r\n..")
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
         self._at_line_start = data.endswith(b"\r\n")

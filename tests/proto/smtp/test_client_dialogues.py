@@ -386,6 +386,15 @@ def test_any_division_of_the_octets_means_the_same(case: Case, size: int) -> Non
     assert (pieces.sent, pieces.events, pieces.answers) == (once.sent, once.events, once.answers)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_content_that_is_at_hand_goes_out_by_itself(case: Case) -> None:
+    asked = play(case.engine(), case.server, case.letters)
+    at_hand = play(case.engine(), case.server, case.letters, at_hand=True)
+    assert at_hand.sent == asked.sent
+    assert at_hand.events == [event for event in asked.events if event != GoAhead()]
+    assert at_hand.answers == asked.answers
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "text"),
     [
@@ -472,6 +481,19 @@ class TestGivingUp:
         assert engine.closed
         words = [f"{answer.stage.name}: {answer.reply}" for answer in engine.answers if answer]
         assert words == ["RCPT: 550 5.1.1 no", f"CONTENT: {code} enough"]
+
+    @pytest.mark.parametrize("behind", [OK, says("552 enough")])
+    def test_what_comes_with_the_354_is_no_answer_to_content_at_hand(self, behind: bytes) -> None:
+        engine = ClientEngine("client.test")
+        engine.receive(GREETING + PIPELINED)
+        engine.data_to_send()
+        engine.begin("", ["bob@mx.test"], 4, body_8bit=False, content=b"hi\r\n")
+        assert engine.data_to_send().endswith(DATA)
+        engine.receive(OK + OK + GO + behind)
+        assert b"hi" not in engine.data_to_send()
+        assert engine.closed
+        words = [f"{answer.stage.name}: {answer.reply}" for answer in engine.answers if answer]
+        assert words == ([] if behind == OK else ["CONTENT: 552 enough"])
 
     def test_success_before_the_end_is_none(self) -> None:
         engine = self.in_content()

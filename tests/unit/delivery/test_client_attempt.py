@@ -18,6 +18,7 @@ from support.sessions import Network, ScriptedSession, status
 
 from mta.delivery.agent import DeliveryAgent
 from mta.delivery.client.agent import RemoteDelivery
+from mta.delivery.client.attempt import Means
 from mta.delivery.client.cache import SessionCache
 from mta.delivery.client.hosts import Itinerary
 from mta.delivery.client.session import Endpoint
@@ -90,7 +91,7 @@ class Bench:
                 raise MailError(status(route), "the reason")
             return route
 
-        delivery = RemoteDelivery(
+        means = Means(
             find_hosts=find_hosts,
             open_session=network.open,
             cache=self.cache,
@@ -108,7 +109,7 @@ class Bench:
             7,
             body_8bit=True,
         )
-        agent = DeliveryAgent("outbound", log, lambda: None, delivery)
+        agent = DeliveryAgent("outbound", log, lambda: None, RemoteDelivery(means))
         return self.loop.run_until_complete(agent._answer(request, (self.descriptor,)))
 
     def logged(self, event: str) -> list[dict[str, Any]]:

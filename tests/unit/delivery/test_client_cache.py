@@ -24,10 +24,9 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_later(
-        self, delay: float, callback: Callable[..., None], *arguments: object
+    def call_at(
+        self, due: float, callback: Callable[..., None], *arguments: object
     ) -> asyncio.TimerHandle:
-        due = self.now + delay
         loop = cast("asyncio.AbstractEventLoop", self)
         handle = asyncio.TimerHandle(due, callback, list(arguments), loop)
         self._timers.append((due, handle))
@@ -119,6 +118,19 @@ def test_the_time_begins_anew_with_each_message(clock: Clock) -> None:
         cache.put(kept, "x.test")
         clock.advance(1.5)
         assert cache.take("x.test") is kept
+
+
+def test_each_session_has_its_own_time(clock: Clock) -> None:
+    cache, first, second = make_cache(clock, time_limit=2.0), session(clock), session(clock, B)
+    cache.put(first, "x.test")
+    clock.advance(1.5)
+    cache.put(second, "y.test")
+    clock.advance(0.5)
+    assert (first.closed, second.closed) == (1, 0)
+    clock.advance(1.4)
+    assert second.closed == 0
+    clock.advance(0.1)
+    assert second.closed == 1
 
 
 def test_no_session_is_used_beyond_its_age(clock: Clock) -> None:

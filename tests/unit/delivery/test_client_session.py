@@ -32,6 +32,7 @@ from support.smtp_peer import (
 )
 
 from mta.config.parameters import Parameters
+from mta.delivery.client.connection import Connection, Interrupted
 from mta.delivery.client.session import (
     ClientSession,
     Endpoint,
@@ -41,6 +42,8 @@ from mta.delivery.client.session import (
     Verdict,
 )
 from mta.delivery.content import ContentReader
+from mta.proto.smtp.client import ClientEngine
+from mta.proto.smtp.client_events import Ready, Stage
 from mta.proto.status import MailError
 
 Found = TypeVar("Found")
@@ -650,6 +653,62 @@ class TestTls:
         with SmtpPeer(script, certificate=certificate) as peer:
             told = run(lambda loop: deliver_once(loop, endpoint(peer), by, mail))
             assert told == [verdict] * 2
+
+
+class TestLittleContent:
+    """Content that is at hand goes out with the 354, while the session still waits for an event."""
+
+    LITTLE = (b"x" * 78 + b"\r\n") * 800
+
+    def test_a_server_that_does_not_read_it_may_be_asked_elsewhere(self, letters: Letters) -> None:
+        """As long as the kernel has a part of it, the final dot is not on its way."""
+        mail = letters.mail(self.LITTLE)
+
+        async def main(loop: Loop) -> list[str]:
+            session = await ClientSession.open(loop, endpoint(peer), by)
+            session._connection._peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            told = [words(verdict) for verdict in await session.deliver(mail)]
+            session.close()
+            return told
+
+        by = terms(data_xfer_timeout=SOON)
+        with SmtpPeer(Script(content=Deaf(), receive_buffer=4096)) as peer:
+            assert run(main) == [slow("sending message body")] * 2
+        assert peer.messages == []
+
+    def test_a_server_that_reads_it_slowly_has_time_to_answer(self, letters: Letters) -> None:
+        mail = letters.mail(self.LITTLE)
+
+        async def main(loop: Loop) -> list[str]:
+            session = await ClientSession.open(loop, endpoint(peer), TERMS)
+            session._connection._peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            told = [words(verdict) for verdict in await session.deliver(mail)]
+            session.close()
+            return told
+
+        with SmtpPeer(Script(receive_buffer=4096)) as peer:
+            assert run(main) == [DELIVERED] * 2
+        assert [message.content for message in peer.messages] == [self.LITTLE]
+
+    def test_a_go_ahead_that_was_the_last_word_sends_nothing(self) -> None:
+        """The server hung up behind its 354: it has nothing, and another host may be asked."""
+
+        async def main(loop: Loop) -> Stage:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                engine = ClientEngine("client.test")
+                connection = Connection(loop, engine, TERMS, ours)
+                engine.receive(b"220 x\r\n250-x\r\n250 PIPELINING\r\n")
+                assert engine.next_event() == Ready()
+                engine.begin("", [BOB], 4, body_8bit=False, content=b"hi\r\n")
+                engine.data_to_send()
+                theirs.sendall(b"250 ok\r\n250 ok\r\n354 go\r\n")
+                connection.connection_lost(None)
+                with pytest.raises(Interrupted) as caught:
+                    await connection.event()
+                return caught.value.stage
+
+        assert run(main) is Stage.CONTENT
 
 
 class TestLmtp:
