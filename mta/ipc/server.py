@@ -197,7 +197,8 @@ class _RequestConnection(ServerConnection[Request]):
         concurrency: int,
     ) -> None:
         self._answer = answer
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._tasks: dict[int, asyncio.Task[None]] = {}  # of the numbers in hand
         super().__init__(
             client,
             request_type,
@@ -216,13 +217,11 @@ class _RequestConnection(ServerConnection[Request]):
             self._conclude(number, request, reply, descriptors)
         else:
             waiting = self._wait(number, request, reply, descriptors)
-            task = asyncio.get_running_loop().create_task(waiting)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[number] = self._loop.create_task(waiting)
 
     def abort(self) -> None:
         super().abort()
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
 
     def _may_read(self) -> bool:
@@ -244,6 +243,8 @@ class _RequestConnection(ServerConnection[Request]):
             close_all(descriptors)
             self.finish(number)
             raise
+        finally:
+            del self._tasks[number]
         self._conclude(number, request, reply, descriptors)
 
     def _conclude(
