@@ -50,20 +50,32 @@ class Transaction:
         """Whether cleanup has already refused the message or gone away."""
         return self._conversation.is_over
 
-    async def recipients(self, recipients: Sequence[Recipient]) -> None:
-        """Add recipients."""
+    def recipients(self, recipients: Sequence[Recipient]) -> None:
+        """Add recipients; they are sent with the content."""
         self._recipients += recipients
-        while len(self._recipients) > RECIPIENTS_LIMIT and not self.failed:
-            await self._send(last=False)
+
+    def gather(self, data: bytes | bytearray | memoryview) -> bool:
+        """Add content, as it is to be stored; False: `flush` before there is more.
+
+        Sends what fills frames, as long as that needs no waiting.
+        """
+        self._content += data
+        conversation = self._conversation
+        while self._left_over and conversation.is_ready:
+            conversation.send_now(self._next_frame(last=False))
+        self._forget_sent()
+        return not self._left_over or self.failed
+
+    async def flush(self) -> None:
+        """Send what fills frames; waits while cleanup does not keep up."""
+        while self._left_over and not self.failed:
+            await self._conversation.send(self._next_frame(last=False))
+        self._forget_sent()
 
     async def content(self, data: bytes | bytearray | memoryview) -> None:
         """Add content, as it is to be stored; waits while cleanup does not keep up."""
-        self._content += data
-        while self._unsent > CONTENT_LIMIT and not self.failed:
-            await self._send(last=False)
-        # Once for all frames: to move the rest up behind each would be most of the work.
-        del self._content[: self._offset]
-        self._offset = 0
+        if not self.gather(data):
+            await self.flush()
 
     async def commit(self) -> str:
         """End the message; the queue id under which it is on stable storage.
@@ -71,10 +83,9 @@ class Transaction:
         Raises `MailError`: what cleanup refused it with, or 451 when its answer did not come. The
         message may then be in the queue all the same: a client that tries again makes a duplicate.
         """
-        while self._left_over and not self.failed:
-            await self._send(last=False)
+        await self.flush()
         if self._conversation.answer is None:
-            await self._send(last=True)
+            await self._conversation.send(self._next_frame(last=True))
         elif isinstance(self._conversation.answer, Committed):
             self._conversation.drop()
             raise Unavailable("cleanup: committed before the end of the message")
@@ -96,19 +107,21 @@ class Transaction:
     def _unsent(self) -> int:
         return len(self._content) - self._offset
 
-    async def _send(self, *, last: bool) -> None:
+    def _next_frame(self, *, last: bool) -> Begin | More:
         recipients = tuple(self._recipients[:RECIPIENTS_LIMIT])
         with memoryview(self._content) as view:
             content = bytes(view[self._offset : self._offset + CONTENT_LIMIT])
         del self._recipients[:RECIPIENTS_LIMIT]
         self._offset += len(content)
         if self._begun:
-            await self._conversation.send(More(recipients, content, last))
-            return
+            return More(recipients, content, last)
         self._begun = True
-        await self._conversation.send(
-            Begin(self._sender, self._origin, self._body_8bit, recipients, content, last)
-        )
+        return Begin(self._sender, self._origin, self._body_8bit, recipients, content, last)
+
+    def _forget_sent(self) -> None:
+        # Once for all frames: to move the rest up behind each would be most of the work.
+        del self._content[: self._offset]
+        self._offset = 0
 
 
 class CleanupClient:
@@ -125,7 +138,7 @@ class CleanupClient:
             path, CleanupReply, loop, timeout, log, limit=CONNECTION_LIMIT
         )
 
-    async def begin(self, sender: str, origin: Origin, body_8bit: bool) -> Transaction:
+    def begin(self, sender: str, origin: Origin, body_8bit: bool) -> Transaction:
         """Begin a message; nothing is sent before there is a frame's worth of it."""
         return Transaction(self._pool.conversation(), sender, origin, body_8bit)
 

@@ -261,9 +261,9 @@ def test_transaction_arrives_whole_in_few_frames(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def submit() -> str:
-        transaction = await client.begin("s@b.test", ORIGIN, True)
-        await transaction.recipients(recipients(people)[:1])
-        await transaction.recipients(recipients(people)[1:])
+        transaction = client.begin("s@b.test", ORIGIN, True)
+        transaction.recipients(recipients(people)[:1])
+        transaction.recipients(recipients(people)[1:])
         for start in range(0, size, 10_007):
             await transaction.content(memoryview(content)[start : start + 10_007])
         return await transaction.commit()
@@ -294,8 +294,8 @@ def test_early_refusal_is_raised_by_commit(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         assert not transaction.failed
         await transaction.content(b"x" * (CONTENT_LIMIT + 1))
         peer = await stage.server()
@@ -317,8 +317,8 @@ def test_commit_without_an_answer_is_451(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         committing = asyncio.ensure_future(transaction.commit())
         peer = await stage.server()
         await peer.hear(CleanupRequest)
@@ -336,7 +336,7 @@ def test_committed_before_the_end_is_not_believed(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
+        transaction = client.begin("", ORIGIN, False)
         await transaction.content(b"x" * (CONTENT_LIMIT + 1))
         peer = await stage.server()
         number, _ = await peer.hear(CleanupRequest)
@@ -356,7 +356,7 @@ def test_aborted_transaction_leaves_nothing_behind(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
+        transaction = client.begin("", ORIGIN, False)
         await transaction.content(b"x" * size)
         transaction.abort()
         if size == 1:
@@ -379,8 +379,8 @@ def test_backpressure_reaches_the_source(
 
     async def pour() -> str:
         nonlocal given
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         for _ in range(200):
             await transaction.content(b"x" * CONTENT_LIMIT)
             given += 1
