@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from mta.daemons.smtpd.envelope import Services
-from mta.daemons.smtpd.policy import Client, Networks
+from mta.daemons.smtpd.policy import Networks
 from mta.daemons.smtpd.session import SmtpSession
 from mta.daemons.smtpd.terms import Terms
 from mta.daemons.smtpd.tls import Certificate
@@ -59,9 +59,7 @@ class SmtpdHandler:
         del listener
         self._context.used()
         context = self._context
-        session = SmtpSession(
-            context.loop, context.log, self._terms, self._services, _client(client), finished
-        )
+        session = SmtpSession(context.loop, context.log, self._terms, self._services, finished)
         self._opening.add(opening := context.loop.create_task(session.open(client)))
         opening.add_done_callback(self._opening.discard)
         return session
@@ -73,10 +71,3 @@ class SmtpdHandler:
         """Let go of the other services."""
         self._rewrite.close()
         self._cleanup.close()
-
-
-def _client(connection: socket.socket) -> Client:
-    try:
-        return Client.from_peer(connection.getpeername())
-    except OSError:
-        return Client("", 0)  # it has gone already

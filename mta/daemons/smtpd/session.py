@@ -49,6 +49,7 @@ __all__ = ["SmtpSession"]
 READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
 WRITE_AHEAD: Final = 65536  # octets that wait until the client reads, with TLS as without it
 
+NO_CLIENT: Final = Client("", 0)
 NO_HELLO: Final = Hello("", False)
 
 Question = Rcpt | Data | Content  # what another daemon must answer
@@ -65,7 +66,6 @@ class SmtpSession(asyncio.Protocol):
         log: Log,
         terms: Terms,
         services: Services,
-        client: Client,
         finished: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -78,8 +78,8 @@ class SmtpSession(asyncio.Protocol):
         )
         now = loop.time()
         self._patience = Patience(now, terms.timeout, terms.min_data_rate)
-        self._journal = Journal(log, client, now)
-        self._client = client
+        self._journal = Journal(log, now)
+        self._client = NO_CLIENT
         self._hello = NO_HELLO
         self._transaction: MailTransaction | None = None
         self._transport: asyncio.Transport | None = None  # while the connection lives
@@ -126,7 +126,8 @@ class SmtpSession(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client."""
         self._transport = cast("asyncio.Transport", transport)
-        self._journal.connect()
+        self._client = Client.from_peer(transport.get_extra_info("peername"))
+        self._journal.connect(self._client)
         if self._aborted:
             self._transport.abort()
             return

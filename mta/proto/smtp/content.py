@@ -12,6 +12,7 @@ from mta.proto.status import Status
 
 __all__ = ["ContentDecoder"]
 
+_DOT: Final = b"\r\n."
 _END: Final = b"\r\n.\r\n"
 
 _BARE: Final = Status(550, "5.6.0", "Error: bare <CR> or bare <LF> in message content")
@@ -61,7 +62,8 @@ class ContentDecoder:
     def decode(self, buffer: ReceiveBuffer) -> bytes:
         """Consume what can be told apart from the end; return it with dots unstuffed."""
         data, start = buffer.data, buffer.position
-        end = data.find(_END, start)
+        dot = data.find(_DOT, start)  # nearly always the one search: few lines begin with a dot
+        end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             self.complete = True
             stop = end + 2
@@ -70,8 +72,8 @@ class ContentDecoder:
             stop = buffer.position = len(data) - _possible_end(data, start)
         octets = data[start:stop]
         self._inspect(octets)
-        if b"\r\n." in octets:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+        if 0 <= dot <= stop - len(_DOT):
+            octets = octets.replace(_DOT, b"\r\n")
         if self._leading and octets:
             octets = octets[self._leading :]
             self._leading = 0
