@@ -5,6 +5,7 @@ CR.CR, is content; and since a peer may have been led to send it as such (SMTP s
 with any bare CR or LF is refused after its end. RFC 5321, 2.3.8: CR and LF occur as CRLF only.
 """
 
+import io
 from typing import Final
 
 from mta.proto.smtp.buffer import ReceiveBuffer
@@ -28,9 +29,9 @@ class ContentDecoder:
     """
 
     __slots__ = (
-        "_bare",
         "_column",
         "_leading",
+        "_line_ends",
         "_line_limit",
         "_long_line",
         "_size_limit",
@@ -45,7 +46,7 @@ class ContentDecoder:
         self._size_limit = size_limit
         self._line_limit = line_limit
         self._column = 0
-        self._bare = False
+        self._line_ends = io.IncrementalNewlineDecoder(None, translate=False)
         self._long_line = False
         self.size = 0
         self.complete = False
@@ -53,7 +54,7 @@ class ContentDecoder:
     @property
     def fault(self) -> Status | None:
         """Why the message is refused; the same one however the network cuts its octets."""
-        if self._bare:
+        if self._line_ends.newlines not in (None, "\r\n"):
             return _BARE
         if self.size > self._size_limit:
             return _TOO_BIG
@@ -83,12 +84,9 @@ class ContentDecoder:
     def _inspect(self, octets: bytes) -> None:
         """Look for what makes the message unacceptable: bare line ends, and lines too long.
 
-        No CRLF is ever cut, for an undecided CR stays in the buffer: what is left without the pairs
-        is bare. (To count them would take three times as long.)
+        Which line ends there are, the reader of text files sees faster than any other search.
         """
-        rest = octets.replace(b"\r\n", b"")
-        if b"\n" in rest or b"\r" in rest:
-            self._bare = True
+        self._line_ends.decode(octets.decode("latin-1"))
         length = len(octets)
         line = -self._column  # where the line begins: in what came before, if negative
         while not self._long_line and length - line > self._line_limit:
