@@ -10,6 +10,7 @@ from typing import Final
 
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.messages import (
+    CONTENT_BESIDE_RECIPIENTS,
     CONTENT_LIMIT,
     RECIPIENTS_LIMIT,
     Begin,
@@ -101,16 +102,18 @@ class Transaction:
     @property
     def _left_over(self) -> bool:
         """Whether there is more than one frame can hold."""
-        return len(self._recipients) > RECIPIENTS_LIMIT or self._unsent > CONTENT_LIMIT
+        unsent = len(self._content) - self._offset
+        return len(self._recipients) > RECIPIENTS_LIMIT or unsent > self._room
 
     @property
-    def _unsent(self) -> int:
-        return len(self._content) - self._offset
+    def _room(self) -> int:
+        """Octets of content that the next frame can hold."""
+        return CONTENT_BESIDE_RECIPIENTS if self._recipients else CONTENT_LIMIT
 
     def _next_frame(self, *, last: bool) -> Begin | More:
         recipients = tuple(self._recipients[:RECIPIENTS_LIMIT])
         with memoryview(self._content) as view:
-            content = bytes(view[self._offset : self._offset + CONTENT_LIMIT])
+            content = bytes(view[self._offset : self._offset + self._room])
         del self._recipients[:RECIPIENTS_LIMIT]
         self._offset += len(content)
         if self._begun:

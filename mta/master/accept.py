@@ -1,10 +1,9 @@
-"""Accepting by hand: one client at an event, never beyond the limit.
+"""Accepting by hand: one client at a time, never beyond the limit.
 
 An event loop's own server accepts as many clients as the backlog holds on one event and shrinks
 the backlog that the master owns. Here a full daemon leaves its clients in the accept queue, where
 another process finds them. The listening sockets are shared with other processes: finding nothing
-to accept is normal. Where one more waits, the socket stays readable, and its turn comes after the
-work in hand: to look for it at once would cost each client a call that seldom finds anybody.
+to accept is normal.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from mta.util.log import Log
 
 __all__ = ["Acceptor"]
 
+_BATCH: Final = 16  # clients accepted at one event, so that other work goes on
 _EXHAUSTED_PAUSE: Final = 1.0  # seconds
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # accept(2): what happened to that one client on its way in.
@@ -88,26 +88,28 @@ class Acceptor:
     def _accept_waiting(self) -> None:
         self._refill = self._pause = None
         for server, name in list(self._listeners):
-            self._accept_one(server, name)
+            self._accept_batch(server, name)
         self._settle()
 
     def _readable(self, server: socket.socket, name: str) -> None:
-        self._accept_one(server, name)
+        self._accept_batch(server, name)
         self._settle()
 
-    def _accept_one(self, server: socket.socket, name: str) -> None:
-        if self._room() <= 0 or self._pause is not None:
-            return
-        try:
-            client, _ = server.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno not in _CLIENT_GONE:
+    def _accept_batch(self, server: socket.socket, name: str) -> None:
+        for _ in range(_BATCH):
+            if self._room() <= 0 or self._pause is not None:
+                return
+            try:
+                client, _ = server.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _CLIENT_GONE:
+                    continue
                 self._exhausted(error)
-            return
-        client.setblocking(False)
-        self._admit(client, name)
+                return
+            client.setblocking(False)
+            self._admit(client, name)
 
     def _exhausted(self, error: OSError) -> None:
         """Count as full for a while; an unknown error does too, for it must not spin."""

@@ -17,6 +17,7 @@ from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.connection import encode
 from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import (
+    CONTENT_BESIDE_RECIPIENTS,
     CONTENT_LIMIT,
     RECIPIENTS_LIMIT,
     Accepted,
@@ -242,9 +243,10 @@ def recipients(count: int) -> list[Recipient]:
     [
         (1, 0, 1),
         (1, 20, 1),
-        (RECIPIENTS_LIMIT, CONTENT_LIMIT, 1),
+        (RECIPIENTS_LIMIT, CONTENT_BESIDE_RECIPIENTS, 1),
         (RECIPIENTS_LIMIT + 1, 10, 2),
-        (1, CONTENT_LIMIT + 1, 2),
+        (1, CONTENT_BESIDE_RECIPIENTS + 1, 2),
+        (1, CONTENT_BESIDE_RECIPIENTS + CONTENT_LIMIT, 2),
         (1000, 1_000_000, 31),
         (1000, 10, 25),
     ],
