@@ -20,7 +20,7 @@ __all__ = ["Conversation", "ConversationPool"]
 
 Reply = TypeVar("Reply", bound=Message)
 
-IDLE_LIMIT: Final = 20  # idle connections kept
+IDLE_LIMIT: Final = 100  # idle connections kept: those of a shared commit are all free at once
 IDLE_TIME: Final = 5.0  # seconds; a kept connection takes a client's place in its server
 REPLAY_LIMIT: Final = 1 << 18  # octets; more than a socket holds (net.core.wmem_default)
 MOVES_LIMIT: Final = 10  # servers that may say Goodbye to one conversation

@@ -113,11 +113,13 @@ def test_resolve_remembers_for_a_while(
             peer.send(number, refusal if request.address == "bad" else route)
 
     async def scenario() -> None:
+        assert client.known("a@b") is None
         first = asyncio.ensure_future(client.resolve("a@b"))
         serving = asyncio.ensure_future(serve(await stage.server()))
         assert (await first).transport == "virtual"
         for address in ("a@b", "c@b", "a@b", "d@b", "a@b"):
             assert (await client.resolve(address)).address == address
+        assert client.known("a@b") == await client.resolve("a@b")
         assert asked == ["a@b", "c@b", "d@b"]
         await client.resolve("c@b")  # was used longest ago, so it was forgotten
         assert asked == ["a@b", "c@b", "d@b", "c@b"]
@@ -369,6 +371,31 @@ def test_aborted_transaction_leaves_nothing_behind(
             _, begin = await peer.hear(CleanupRequest)
             assert not begin.last
             assert await peer.hear_raw() == b""
+
+    play(loop, scenario())
+
+
+def test_what_is_gathered_is_sent_as_far_as_nobody_must_wait(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = CleanupClient(loop, 10, journal.log, stage.path)
+    piece = b"x" * CONTENT_LIMIT
+
+    async def scenario() -> None:
+        transaction = client.begin("", ORIGIN, False)
+        assert transaction.gather(piece)  # not more than a frame
+        assert not transaction.gather(piece)  # there is no connection yet
+        await transaction.flush()
+        peer = await stage.server()
+        pieces = 2
+        while transaction.gather(piece):
+            pieces += 1
+        committing = asyncio.ensure_future(transaction.commit())
+        number, frames = await heard_message(peer)
+        peer.send(number, Committed(QUEUE_ID))
+        assert await committing == QUEUE_ID
+        assert b"".join(frame.content for frame in frames) == piece * (pieces + 1)
+        client.close()
 
     play(loop, scenario())
 
