@@ -84,14 +84,16 @@ class Transaction:
         Raises `MailError`: what cleanup refused it with, or 451 when its answer did not come. The
         message may then be in the queue all the same: a client that tries again makes a duplicate.
         """
+        conversation = self._conversation
         await self.flush()
-        if self._conversation.answer is None:
-            await self._conversation.send(self._next_frame(last=True))
-        elif isinstance(self._conversation.answer, Committed):
-            self._conversation.drop()
+        await conversation.ready()
+        if isinstance(conversation.answer, Committed):
+            conversation.drop()
             raise Unavailable("cleanup: committed before the end of the message")
+        if not conversation.is_over:
+            conversation.send_now(self._next_frame(last=True))
         try:
-            return (await self._conversation.reply()).queue_id
+            return (await conversation.reply()).queue_id
         except RequestLost as error:
             raise Unavailable(f"cleanup: {error}") from error
 

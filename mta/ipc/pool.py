@@ -112,6 +112,12 @@ class Conversation(Generic[Reply]):
 
         The descriptors must stay open until the conversation is over.
         """
+        await self.ready()
+        if not self.is_over:
+            self.send_now(body, descriptors)
+
+    async def ready(self) -> None:
+        """Wait until a frame can be sent, or the conversation is over."""
         if not self._has_place and not self.is_over:
             await self._pool.places.acquire()
             self._has_place = True
@@ -120,8 +126,6 @@ class Conversation(Generic[Reply]):
                 await self._attach()
             elif not await self._news(self._pool.timeout):
                 self._fail(Unavailable(f"{self._pool.path}: the service does not read"))
-        if not self.is_over:
-            self.send_now(body, descriptors)
 
     def send_now(self, body: Message, descriptors: Descriptors = ()) -> None:
         """Send one frame of a conversation that is ready."""

@@ -12,7 +12,7 @@ from support.ipc import Journal, Listening, RawPeer, soon
 
 from mta.ipc import rewrite as rewrite_module
 from mta.ipc.bounce import BounceClient
-from mta.ipc.cleanup import CleanupClient
+from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.connection import encode
 from mta.ipc.delivery import DeliveryClient
@@ -349,6 +349,35 @@ def test_committed_before_the_end_is_not_believed(
         with pytest.raises(Unavailable, match="before the end"):
             await transaction.commit()
         assert await asyncio.wait_for(peer.hear_raw(), 1) == b""
+
+    play(loop, scenario())
+
+
+def test_committed_while_the_end_waits_is_not_believed(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = CleanupClient(loop, 10, journal.log, stage.path)
+    piece = b"x" * CONTENT_LIMIT
+
+    async def begun() -> Transaction:
+        transaction = client.begin("", ORIGIN, False)
+        await transaction.content(piece * 2)
+        return transaction
+
+    async def scenario() -> None:
+        transaction, room = await begun(), 0
+        while transaction.gather(piece):  # until the socket is full and one frame waits
+            room += 1
+        transaction.abort()
+        transaction = await begun()
+        for _ in range(room):
+            assert transaction.gather(piece)
+        committing = asyncio.ensure_future(transaction.commit())
+        await stage.server()
+        peer = await stage.server()
+        peer.send(2, Committed(QUEUE_ID))
+        with pytest.raises(Unavailable, match="before the end"):
+            await committing
 
     play(loop, scenario())
 
