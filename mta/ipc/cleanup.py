@@ -10,6 +10,7 @@ from typing import Final
 
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.messages import (
+    CONTENT_BESIDE_RECIPIENTS,
     CONTENT_LIMIT,
     RECIPIENTS_LIMIT,
     Begin,
@@ -50,20 +51,32 @@ class Transaction:
         """Whether cleanup has already refused the message or gone away."""
         return self._conversation.is_over
 
-    async def recipients(self, recipients: Sequence[Recipient]) -> None:
-        """Add recipients."""
+    def recipients(self, recipients: Sequence[Recipient]) -> None:
+        """Add recipients; they are sent with the content."""
         self._recipients += recipients
-        while len(self._recipients) > RECIPIENTS_LIMIT and not self.failed:
-            await self._send(last=False)
+
+    def gather(self, data: bytes | bytearray | memoryview) -> bool:
+        """Add content, as it is to be stored; False: `flush` before there is more.
+
+        Sends what fills frames, as long as that needs no waiting.
+        """
+        self._content += data
+        conversation = self._conversation
+        while self._left_over and conversation.is_ready:
+            conversation.send_now(self._next_frame(last=False))
+        self._forget_sent()
+        return not self._left_over or self.failed
+
+    async def flush(self) -> None:
+        """Send what fills frames; waits while cleanup does not keep up."""
+        while self._left_over and not self.failed:
+            await self._conversation.send(self._next_frame(last=False))
+        self._forget_sent()
 
     async def content(self, data: bytes | bytearray | memoryview) -> None:
         """Add content, as it is to be stored; waits while cleanup does not keep up."""
-        self._content += data
-        while self._unsent > CONTENT_LIMIT and not self.failed:
-            await self._send(last=False)
-        # Once for all frames: to move the rest up behind each would be most of the work.
-        del self._content[: self._offset]
-        self._offset = 0
+        if not self.gather(data):
+            await self.flush()
 
     async def commit(self) -> str:
         """End the message; the queue id under which it is on stable storage.
@@ -71,15 +84,16 @@ class Transaction:
         Raises `MailError`: what cleanup refused it with, or 451 when its answer did not come. The
         message may then be in the queue all the same: a client that tries again makes a duplicate.
         """
-        while self._left_over and not self.failed:
-            await self._send(last=False)
-        if self._conversation.answer is None:
-            await self._send(last=True)
-        elif isinstance(self._conversation.answer, Committed):
-            self._conversation.drop()
+        conversation = self._conversation
+        await self.flush()
+        await conversation.ready()
+        if isinstance(conversation.answer, Committed):
+            conversation.drop()
             raise Unavailable("cleanup: committed before the end of the message")
+        if not conversation.is_over:
+            conversation.send_now(self._next_frame(last=True))
         try:
-            return (await self._conversation.reply()).queue_id
+            return (await conversation.reply()).queue_id
         except RequestLost as error:
             raise Unavailable(f"cleanup: {error}") from error
 
@@ -90,25 +104,29 @@ class Transaction:
     @property
     def _left_over(self) -> bool:
         """Whether there is more than one frame can hold."""
-        return len(self._recipients) > RECIPIENTS_LIMIT or self._unsent > CONTENT_LIMIT
+        unsent = len(self._content) - self._offset
+        return len(self._recipients) > RECIPIENTS_LIMIT or unsent > self._room
 
     @property
-    def _unsent(self) -> int:
-        return len(self._content) - self._offset
+    def _room(self) -> int:
+        """Octets of content that the next frame can hold."""
+        return CONTENT_BESIDE_RECIPIENTS if self._recipients else CONTENT_LIMIT
 
-    async def _send(self, *, last: bool) -> None:
+    def _next_frame(self, *, last: bool) -> Begin | More:
         recipients = tuple(self._recipients[:RECIPIENTS_LIMIT])
         with memoryview(self._content) as view:
-            content = bytes(view[self._offset : self._offset + CONTENT_LIMIT])
+            content = bytes(view[self._offset : self._offset + self._room])
         del self._recipients[:RECIPIENTS_LIMIT]
         self._offset += len(content)
         if self._begun:
-            await self._conversation.send(More(recipients, content, last))
-            return
+            return More(recipients, content, last)
         self._begun = True
-        await self._conversation.send(
-            Begin(self._sender, self._origin, self._body_8bit, recipients, content, last)
-        )
+        return Begin(self._sender, self._origin, self._body_8bit, recipients, content, last)
+
+    def _forget_sent(self) -> None:
+        # Once for all frames: to move the rest up behind each would be most of the work.
+        del self._content[: self._offset]
+        self._offset = 0
 
 
 class CleanupClient:
@@ -125,7 +143,7 @@ class CleanupClient:
             path, CleanupReply, loop, timeout, log, limit=CONNECTION_LIMIT
         )
 
-    async def begin(self, sender: str, origin: Origin, body_8bit: bool) -> Transaction:
+    def begin(self, sender: str, origin: Origin, body_8bit: bool) -> Transaction:
         """Begin a message; nothing is sent before there is a frame's worth of it."""
         return Transaction(self._pool.conversation(), sender, origin, body_8bit)
 

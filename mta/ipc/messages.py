@@ -15,6 +15,7 @@ from mta.proto.status import Disposition, ReportKind, Status
 
 __all__ = [
     "ARRIVED_LIMIT",
+    "CONTENT_BESIDE_RECIPIENTS",
     "CONTENT_LIMIT",
     "FRAME_LIMIT",
     "NONE_LEFT_OUT",
@@ -62,9 +63,10 @@ __all__ = [
 
 PROTOCOL_VERSION: Final = 1
 FRAME_LIMIT: Final = 65536  # octets, header included
-CONTENT_LIMIT: Final = 32768  # octets of message content in one frame
+CONTENT_LIMIT: Final = 60_000  # octets of message content in one frame: it fits FRAME_LIMIT
+CONTENT_BESIDE_RECIPIENTS: Final = 32_768  # octets of it where the frame has recipients, too
+RECIPIENTS_LIMIT: Final = 40  # recipients in one frame
 ARRIVED_LIMIT: Final = 1000  # queue ids in one frame
-RECIPIENTS_LIMIT: Final = 40  # recipients in one frame: with CONTENT_LIMIT it fits FRAME_LIMIT
 
 _QUEUE_ID: Final = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{22}"
 QueueId = Annotated[str, Meta(pattern=rf"\A{_QUEUE_ID}\Z")]

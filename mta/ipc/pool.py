@@ -20,7 +20,7 @@ __all__ = ["Conversation", "ConversationPool"]
 
 Reply = TypeVar("Reply", bound=Message)
 
-IDLE_LIMIT: Final = 20  # idle connections kept
+IDLE_LIMIT: Final = 100  # idle connections kept: those of a shared commit are all free at once
 IDLE_TIME: Final = 5.0  # seconds; a kept connection takes a client's place in its server
 REPLAY_LIMIT: Final = 1 << 18  # octets; more than a socket holds (net.core.wmem_default)
 MOVES_LIMIT: Final = 10  # servers that may say Goodbye to one conversation
@@ -101,18 +101,34 @@ class Conversation(Generic[Reply]):
         """Whether the answer, or a failure, is already here."""
         return self.answer is not None or self._error is not None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a frame can be sent without waiting."""
+        line = self._line
+        return line is not None and not line.connection.congested and not self.is_over
+
     async def send(self, body: Message, descriptors: Descriptors = ()) -> None:
-        """Send one frame, waiting while the server does not read.
+        """Send one frame, as soon as the server has read those before.
 
         The descriptors must stay open until the conversation is over.
         """
+        await self.ready()
+        if not self.is_over:
+            self.send_now(body, descriptors)
+
+    async def ready(self) -> None:
+        """Wait until a frame can be sent, or the conversation is over."""
         if not self._has_place and not self.is_over:
             await self._pool.places.acquire()
             self._has_place = True
-        if self._line is None:
-            await self._attach()
-        if self.is_over:
-            return
+        while not self.is_ready and not self.is_over:
+            if self._line is None:
+                await self._attach()
+            elif not await self._news(self._pool.timeout):
+                self._fail(Unavailable(f"{self._pool.path}: the service does not read"))
+
+    def send_now(self, body: Message, descriptors: Descriptors = ()) -> None:
+        """Send one frame of a conversation that is ready."""
         try:
             frame = encode(self.number, body)
         except (ValueError, TypeError):
@@ -120,9 +136,6 @@ class Conversation(Generic[Reply]):
             raise
         self._keep(frame, descriptors)
         self._transmit(frame, descriptors)
-        while self._line is not None and self._line.connection.congested and not self.is_over:
-            if not await self._news(self._pool.timeout):
-                self._fail(Unavailable(f"{self._pool.path}: the service does not read"))
 
     async def reply(self) -> Reply:
         """Await the answer; the conversation is then over, and its connection free for others.
@@ -307,11 +320,8 @@ class ConversationPool(Generic[Reply]):
 
     def take(self, *, fresh: bool) -> _Line[Reply] | None:
         """A connection, kept or fresh; None while the backlog is full; or `Unavailable`."""
-        while self._idle and not fresh:
-            line = self._idle[-1]
-            line.connection.read()  # a Goodbye or an end of file that has just come
-            if not line.connection.is_closed:
-                return self._idle.pop()
+        if self._idle and not fresh:
+            return self._idle.pop()  # if it has just died, the conversation moves
         peer = connect(self.path)
         return None if peer is None else _Line(self, peer)
 

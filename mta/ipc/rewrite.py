@@ -27,19 +27,26 @@ class RewriteClient:
         self._service = ServiceClient[Resolved](path, RewriteReply, loop, timeout, log)
         self._cache: dict[str, tuple[float, Resolved]] = {}  # least recently used first
 
+    def known(self, address: str) -> Resolved | None:
+        """The answer that is remembered, if there is one: who has it need not wait."""
+        found = self._cache.pop(address, None)
+        if found is None or found[0] < self._loop.time():
+            return None
+        self._cache[address] = found
+        return found[1]
+
     async def resolve(self, address: str) -> Resolved:
         """Resolve one address.
 
         Raises `MailError`: 5xx for an address that is none, 451 when the service is unavailable.
         """
-        found = self._cache.pop(address, None)
-        if found is None or found[0] < self._loop.time():
+        reply = self.known(address)
+        if reply is None:
             reply = await self._service.request(Resolve(address), idempotent=True)
-            found = self._loop.time() + CACHE_TIME, reply
-        self._cache[address] = found
-        if len(self._cache) > CACHE_LIMIT:
-            del self._cache[next(iter(self._cache))]
-        return found[1]
+            self._cache[address] = self._loop.time() + CACHE_TIME, reply
+            if len(self._cache) > CACHE_LIMIT:
+                del self._cache[next(iter(self._cache))]
+        return reply
 
     def close(self) -> None:
         """Close the connection."""

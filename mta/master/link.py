@@ -48,7 +48,8 @@ class Link:
         self._orphaned = orphaned
         self._waiting: dict[type[Packet], Packet] = {}  # by kind, in the order to be sent
         self._last_crossing: Crossing | None = None
-        self._counters = self._told = Counters(0, 0)
+        self._clients = self._served = 0
+        self._told = Counters(0, 0)
         self._timer: asyncio.TimerHandle | None = None
         self._next_counters = 0.0
         if channel is not None:
@@ -64,7 +65,7 @@ class Link:
 
     def counters(self, clients: int, served: int) -> None:
         """Note the counters; they are sent when they changed, at most once a second."""
-        self._counters = Counters(clients, served)
+        self._clients, self._served = clients, served
         if self._timer is None and self._counters != self._told:
             self._timer = self._loop.call_at(
                 max(self._loop.time(), self._next_counters), self._send_counters
@@ -79,13 +80,17 @@ class Link:
         if self._counters != self._told:
             self._send_counters()
 
+    @property
+    def _counters(self) -> Counters:
+        return Counters(self._clients, self._served)
+
     def _send_counters(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._next_counters = self._loop.time() + _COUNTERS_INTERVAL
         self._told = self._counters
-        self._send(self._counters)
+        self._send(self._told)
 
     def _send(self, packet: Packet) -> None:
         if self._channel is None:

@@ -57,7 +57,7 @@ _PATH: Final = re.compile(rf"<(?:{_ROUTE}{_MAILBOX})?>")
 _BARE: Final = re.compile(_DOT_STRING)
 _PAIR: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
-_LABEL_LIMIT: Final = 63  # octets (RFC 1035, 2.3.4)
+_LABEL_LIMIT: Final = 63  # octets
 
 
 class Mailbox(Struct, frozen=True):
@@ -109,11 +109,17 @@ def _mailbox(found: re.Match[str]) -> Mailbox:
         raise ValueError(f"a local part of more than {LOCAL_PART_LIMIT} octets")
     if local.startswith('"'):
         local = _PAIR.sub(r"\1", local[1:-1])
-    if domain.startswith("["):
-        domain = _literal(domain[1:-1])
-    elif len(domain) > DOMAIN_LIMIT or any(len(x) > _LABEL_LIMIT for x in domain.split(".")):
-        raise ValueError("a domain, or a label of it, is too long")
-    return Mailbox(local, domain.lower() if not domain.startswith("[") else domain)
+    domain = _literal(domain[1:-1]) if domain.startswith("[") else _name(domain)
+    return Mailbox(local, domain)
+
+
+def _name(domain: str) -> str:
+    """The canonical form of a domain's name (RFC 1035, 2.3.4: its limits)."""
+    if len(domain) > _LABEL_LIMIT:
+        longest = max(map(len, domain.split(".")))
+        if longest > _LABEL_LIMIT or len(domain) > DOMAIN_LIMIT:
+            raise ValueError("a domain, or a label of it, is too long")
+    return domain.lower()
 
 
 def _literal(text: str) -> str:

@@ -65,11 +65,11 @@ class Log:
         self.error(event, **fields, reason=str(error) or type(error).__name__, traceback=trace)
 
     def _log(self, level: str, event: str, fields: dict[str, Value]) -> None:
-        head = {"time": round(time.time(), 6), "level": level, **self._head, "event": event}
+        head = {"time": _now(), "level": level, **self._head, "event": event}
         if self._dropped:
             head["dropped"] = self._dropped
         try:
-            line = _encode({**head, **fields}) + b"\n"
+            line = _encode(head | fields) + b"\n"
         except (ValueError, TypeError, OverflowError):
             fields = {name: _plain(value) for name, value in fields.items()}
             head = {name: _plain(value) for name, value in head.items()}
@@ -91,6 +91,11 @@ class Log:
             self._write(line)
         else:
             self._dropped = 0
+
+
+def _now() -> float:
+    """Seconds since the epoch, with six decimals: round() would take as long as the encoding."""
+    return int(time.time() * 1e6) / 1e6
 
 
 def _plain(value: object) -> Value:

@@ -35,7 +35,7 @@ from mta.queue.store import QueueStore
 
 ORIGIN = Origin("ESMTP", "192.0.2.1", 40000, "client.example", "smtp")
 MESSAGE = b"Subject: x\r\nDate: today\r\nMessage-ID: <a@b.example>\r\n\r\nbody\r\n"
-LIMITS = {"message_size_limit": 400_000, "header_size_limit": 4096, "hopcount_limit": 5}
+LIMITS = {"message_size_limit": 730_000, "header_size_limit": 4096, "hopcount_limit": 5}
 
 
 def recipients(count: int = 1) -> tuple[Recipient, ...]:

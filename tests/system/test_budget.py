@@ -33,7 +33,7 @@ class Limit:
 
 
 RECEIVING = {
-    "smtp": Limit(calls=22, frames=1.5),
+    "smtp": Limit(calls=20, frames=1.5),
     "cleanup": Limit(calls=20, frames=2.5),  # to smtpd and to qmgr
     "rewrite": Limit(calls=2, frames=0.5),  # others remember its answers
     "qmgr": Limit(calls=26, frames=1.5),

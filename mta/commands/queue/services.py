@@ -63,9 +63,9 @@ class Services:
         """
         recipients = [await self._resolved(original) for original in originals]
         envelope = message.envelope
-        transaction = await self.cleanup.begin(envelope.sender, envelope.origin, envelope.body_8bit)
+        transaction = self.cleanup.begin(envelope.sender, envelope.origin, envelope.body_8bit)
         try:
-            await transaction.recipients(recipients)
+            transaction.recipients(recipients)
             for piece in message.content():
                 await transaction.content(piece)
             return await transaction.commit()

@@ -128,10 +128,10 @@ class BounceHandler(RequestServer[Report]):
 
     async def _submit(self, report: DeliveryReport, whom: Addressee, to: str) -> str:
         """Have the report committed; its queue id. MailError, a temporary one, if it is not."""
-        transaction = await self._cleanup.begin(whom.sender, self._origin, report.body_8bit)
+        transaction = self._cleanup.begin(whom.sender, self._origin, report.body_8bit)
         batches = _batches(report.pieces())
         try:
-            await transaction.recipients((Recipient(to, whom.address),))
+            transaction.recipients((Recipient(to, whom.address),))
             while not transaction.failed:
                 batch = await self._in_thread(lambda: next(batches, b""))
                 if not batch:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from mta.daemons.smtpd.policy import Client, Networks, check_relay
 from mta.ipc.cleanup import CleanupClient, Transaction
+from mta.ipc.messages import Resolved
 from mta.ipc.rewrite import RewriteClient
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.smtp.events import Mail, Rcpt
@@ -44,25 +45,39 @@ class MailTransaction:
         self._client = client
         self._cleanup: Transaction | None = None
 
+    def add_known(self, rcpt: Rcpt) -> bool:
+        """Check one recipient whose route is known; False: await `add_recipient` instead.
+
+        MailError if it is refused.
+        """
+        resolved = self._services.rewrite.known(rcpt.address)
+        if resolved is None:
+            return False
+        self._add(rcpt, resolved)
+        return True
+
     async def add_recipient(self, rcpt: Rcpt) -> None:
         """Resolve and check one recipient; MailError if it is refused."""
-        resolved = await self._services.rewrite.resolve(rcpt.address)
-        trusted = self._client in self._services.mynetworks
-        check_relay(resolved, rcpt.original, trusted=trusted)
-        self.recipients.append(Recipient(resolved.address, rcpt.original))
+        self._add(rcpt, await self._services.rewrite.resolve(rcpt.address))
 
-    async def begin_content(self, origin: Origin) -> None:
+    def begin_content(self, origin: Origin) -> None:
         """Open the way to cleanup."""
-        cleanup = self._services.cleanup
-        self._cleanup = await cleanup.begin(self.sender, origin, self._body_8bit)
-        await self._cleanup.recipients(self.recipients)
+        self._cleanup = self._services.cleanup.begin(self.sender, origin, self._body_8bit)
+        self._cleanup.recipients(self.recipients)
 
-    async def add_content(self, octets: bytes) -> None:
-        """Pass content on, as fast as cleanup takes it."""
+    def add_content(self, octets: bytes) -> bool:
+        """Pass content on, as far as cleanup takes it; False: await `flush` before there is more.
+
+        What comes after a failure is not needed: commit says what it was.
+        """
         assert self._cleanup is not None
         self.size += len(octets)
-        if not self._cleanup.failed:  # if it has, commit says so; the rest is not needed
-            await self._cleanup.content(octets)
+        return self._cleanup.failed or self._cleanup.gather(octets)
+
+    async def flush(self) -> None:
+        """Wait until cleanup has taken enough."""
+        assert self._cleanup is not None
+        await self._cleanup.flush()
 
     async def commit(self) -> str:
         """Await cleanup's verdict: the queue id, or MailError."""
@@ -73,3 +88,8 @@ class MailTransaction:
         """Forget the transaction; cleanup discards what it got of it."""
         if self._cleanup is not None:
             self._cleanup.abort()
+
+    def _add(self, rcpt: Rcpt, resolved: Resolved) -> None:
+        trusted = self._client in self._services.mynetworks
+        check_relay(resolved, rcpt.original, trusted=trusted)
+        self.recipients.append(Recipient(resolved.address, rcpt.original))

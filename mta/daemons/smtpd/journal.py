@@ -13,17 +13,18 @@ class Journal:
 
     __slots__ = ("_client", "_log", "_opened", "_tls", "helo", "messages", "protocol")
 
-    def __init__(self, log: Log, client: Client, now: float) -> None:
+    def __init__(self, log: Log, now: float) -> None:
         self._log = log
-        self._client = str(client)
+        self._client = ""
         self._opened = now
         self._tls: str | None = None
         self.helo = ""
         self.protocol = "SMTP"
         self.messages = 0
 
-    def connect(self) -> None:
+    def connect(self, client: Client) -> None:
         """The client is greeted."""
+        self._client = str(client)
         self._log.info("connect", client=self._client)
 
     def secured(self, tls: str) -> None:

@@ -6,8 +6,10 @@ DEFAULT        a row       yes                    no
 DEFAULT        none        no                     no
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,6 +18,8 @@ from mta.ipc.messages import DomainClass, Resolved
 from mta.proto.status import MailError
 
 __all__ = ["Client", "Networks", "check_relay"]
+
+CLIENTS_REMEMBERED: Final = 1000  # addresses
 
 
 class Client(Struct, frozen=True):
@@ -43,11 +47,16 @@ class Networks:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
+        # Each recipient asks, and clients come again: parsing an address is most of the work.
+        self._have = functools.lru_cache(maxsize=CLIENTS_REMEMBERED)(self._look_up)
 
     def __contains__(self, client: Client) -> bool:
-        if not client.address:
+        return self._have(client.address)
+
+    def _look_up(self, text: str) -> bool:
+        if not text:
             return False
-        address = ipaddress.ip_address(client.address)
+        address = ipaddress.ip_address(text)
         return any(address in network for network in self._networks)
 
 

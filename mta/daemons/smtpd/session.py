@@ -49,6 +49,9 @@ __all__ = ["SmtpSession"]
 READ_AHEAD: Final = 65536  # octets kept while the client waits for us; then reading pauses
 WRITE_AHEAD: Final = 65536  # octets that wait until the client reads, with TLS as without it
 
+NO_CLIENT: Final = Client("", 0)
+NO_HELLO: Final = Hello("", False)
+
 Question = Rcpt | Data | Content  # what another daemon must answer
 
 
@@ -73,10 +76,11 @@ class SmtpSession(asyncio.Protocol):
         self._engine = ServerEngine(
             terms.hostname, terms.limits, terms.tls, soft_bounce=terms.soft_bounce
         )
-        self._patience = Patience(loop.time(), terms.timeout, terms.min_data_rate)
-        self._journal = Journal(log, Client("", 0), loop.time())
-        self._client = Client("", 0)
-        self._hello = Hello("", False)
+        now = loop.time()
+        self._patience = Patience(now, terms.timeout, terms.min_data_rate)
+        self._journal = Journal(log, now)
+        self._client = NO_CLIENT
+        self._hello = NO_HELLO
         self._transaction: MailTransaction | None = None
         self._transport: asyncio.Transport | None = None  # while the connection lives
         self._task: asyncio.Task[None] | None = None
@@ -123,8 +127,7 @@ class SmtpSession(asyncio.Protocol):
         """Greet the client."""
         self._transport = cast("asyncio.Transport", transport)
         self._client = Client.from_peer(transport.get_extra_info("peername"))
-        self._journal = Journal(self._log, self._client, self._loop.time())
-        self._journal.connect()
+        self._journal.connect(self._client)
         if self._aborted:
             self._transport.abort()
             return
@@ -189,20 +192,21 @@ class SmtpSession(asyncio.Protocol):
         while not self._must_read:
             event = engine.next_event()
             match event:
-                case Rcpt() | Data() | Content():
-                    return event
-                case StartTls():
-                    if self._prepare_handshake():
-                        return event
-                case Mail() | Hello() | Reset() | Rejected():
-                    self._settle(event)
-                case Closed():
-                    self._close()
-                    return None
                 case Signal():
                     if not (self._expiring and engine.between):
                         break
                     engine.shut_down(replies.EXPIRED)
+                case Rcpt() | Data() | Content():
+                    if not self._answer_at_once(event):
+                        return event
+                case StartTls():
+                    if self._prepare_handshake():
+                        return event
+                case Closed():
+                    self._close()
+                    return None
+                case _:
+                    self._settle(event)
         self._give_turn()
         return None
 
@@ -266,32 +270,41 @@ class SmtpSession(asyncio.Protocol):
             self._task = None
             self._patience.excuse(self._loop.time() - began)
 
-    async def _answer(self, question: Question) -> Status | None:
-        """The reply to one event; None for a piece of content that is not the last."""
+    def _answer_at_once(self, question: Question) -> bool:
+        """Answer a question for which nobody must be awaited; False: that is `_answer`'s task."""
         transaction = self._transaction
         assert transaction is not None
         try:
             match question:
                 case Rcpt():
-                    await transaction.add_recipient(question)
-                    return ACCEPTED_RECIPIENT
+                    if not transaction.add_known(question):
+                        return False
+                    status = ACCEPTED_RECIPIENT
                 case Data():
-                    await transaction.begin_content(self._origin())
+                    transaction.begin_content(self._origin())
                     self._patience.await_content(self._loop.time())
-                    return START_CONTENT
+                    status = START_CONTENT
                 case Content():
-                    await transaction.add_content(question.octets)
-                    return await self._commit(transaction) if question.last else None
-        except MailError as error:
-            status = error.status
-            self._refused(question, status, error.reason)
-        except Exception as error:
-            if isinstance(question, Content) and not question.last:
-                raise  # no reply is due that could tell the client
-            status = replies.INTERNAL
-            self._journal.failure(error)
-            self._refused(question, status, str(error))
-        return status
+                    return transaction.add_content(question.octets) and not question.last
+        except Exception as error:  # noqa: BLE001 - said, then the client has to come again
+            status = self._refused(question, error)
+        self._engine.reply(status)
+        return True
+
+    async def _answer(self, question: Question) -> Status | None:
+        """The reply to one event; None for a piece of content that is not the last."""
+        transaction = self._transaction
+        assert transaction is not None
+        try:
+            if isinstance(question, Rcpt):
+                await transaction.add_recipient(question)
+                return ACCEPTED_RECIPIENT
+            if isinstance(question, Content) and question.last:
+                return await self._commit(transaction)
+            await transaction.flush()
+        except Exception as error:  # noqa: BLE001 - said, then the client has to come again
+            return self._refused(question, error)
+        return None
 
     async def _commit(self, transaction: MailTransaction) -> Status:
         self._sees_it_through = True
@@ -303,7 +316,15 @@ class SmtpSession(asyncio.Protocol):
         self._journal.accepted(queue_id, transaction)
         return replies.queued(queue_id)
 
-    def _refused(self, question: Question, status: Status, reason: str) -> None:
+    def _refused(self, question: Question, error: Exception) -> Status:
+        """Say in the log why; the reply that the client gets."""
+        if isinstance(error, MailError):
+            status, reason = error.status, error.reason
+        elif isinstance(question, Content) and not question.last:
+            raise error  # no reply is due that could tell the client
+        else:
+            status, reason = replies.INTERNAL, str(error)
+            self._journal.failure(error)
         recipient = question.original if isinstance(question, Rcpt) else ""
         self._journal.reject(
             "RCPT" if recipient else "DATA",
@@ -314,6 +335,7 @@ class SmtpSession(asyncio.Protocol):
         )
         if not recipient:
             self._drop()
+        return status
 
     def _origin(self) -> Origin:
         return Origin(
@@ -379,7 +401,7 @@ class SmtpSession(asyncio.Protocol):
             self._transport = secure
             self._must_read = False  # whoever waited for that was the plain transport
             self._engine.secured()
-            self._hello = Hello("", False)
+            self._hello = NO_HELLO
             self._journal.secured(describe(secure))
 
     # The end

@@ -5,6 +5,7 @@ CR.CR, is content; and since a peer may have been led to send it as such (SMTP s
 with any bare CR or LF is refused after its end. RFC 5321, 2.3.8: CR and LF occur as CRLF only.
 """
 
+import io
 from typing import Final
 
 from mta.proto.smtp.buffer import ReceiveBuffer
@@ -12,6 +13,7 @@ from mta.proto.status import Status
 
 __all__ = ["ContentDecoder"]
 
+_DOT: Final = b"\r\n."
 _END: Final = b"\r\n.\r\n"
 
 _BARE: Final = Status(550, "5.6.0", "Error: bare <CR> or bare <LF> in message content")
@@ -27,9 +29,9 @@ class ContentDecoder:
     """
 
     __slots__ = (
-        "_bare",
         "_column",
         "_leading",
+        "_line_ends",
         "_line_limit",
         "_long_line",
         "_size_limit",
@@ -44,7 +46,7 @@ class ContentDecoder:
         self._size_limit = size_limit
         self._line_limit = line_limit
         self._column = 0
-        self._bare = False
+        self._line_ends = io.IncrementalNewlineDecoder(None, translate=False)
         self._long_line = False
         self.size = 0
         self.complete = False
@@ -52,7 +54,7 @@ class ContentDecoder:
     @property
     def fault(self) -> Status | None:
         """Why the message is refused; the same one however the network cuts its octets."""
-        if self._bare:
+        if self._line_ends.newlines not in (None, "\r\n"):
             return _BARE
         if self.size > self._size_limit:
             return _TOO_BIG
@@ -61,7 +63,8 @@ class ContentDecoder:
     def decode(self, buffer: ReceiveBuffer) -> bytes:
         """Consume what can be told apart from the end; return it with dots unstuffed."""
         data, start = buffer.data, buffer.position
-        end = data.find(_END, start)
+        dot = data.find(_DOT, start)  # nearly always the one search: few lines begin with a dot
+        end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             self.complete = True
             stop = end + 2
@@ -70,8 +73,8 @@ class ContentDecoder:
             stop = buffer.position = len(data) - _possible_end(data, start)
         octets = data[start:stop]
         self._inspect(octets)
-        if b"\r\n." in octets:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+        if 0 <= dot <= stop - len(_DOT):
+            octets = octets.replace(_DOT, b"\r\n")
         if self._leading and octets:
             octets = octets[self._leading :]
             self._leading = 0
@@ -81,12 +84,9 @@ class ContentDecoder:
     def _inspect(self, octets: bytes) -> None:
         """Look for what makes the message unacceptable: bare line ends, and lines too long.
 
-        No CRLF is ever cut, for an undecided CR stays in the buffer: what is left without the pairs
-        is bare. (To count them would take three times as long.)
+        Which line ends there are, the reader of text files sees faster than any other search.
         """
-        rest = octets.replace(b"\r\n", b"")
-        if b"\n" in rest or b"\r" in rest:
-            self._bare = True
+        self._line_ends.decode(octets.decode("latin-1"))
         length = len(octets)
         line = -self._column  # where the line begins: in what came before, if negative
         while not self._long_line and length - line > self._line_limit:

@@ -33,6 +33,7 @@ READY_FOR_TLS: Final = Status(220, "2.0.0", "Ready to start TLS")
 START_CONTENT: Final = Status(354, "", "End data with <CR><LF>.<CR><LF>")
 
 
+@functools.lru_cache(maxsize=64)  # most replies are one of few
 def encode(status: Status) -> bytes:
     """The reply for a status; a line feed in its text begins another reply line.
 
@@ -46,6 +47,7 @@ def encode(status: Status) -> bytes:
     return _encode_lines(status.code, enhanced, text.split("\n"))
 
 
+@functools.lru_cache(maxsize=16)
 def encode_bare(code: int, *lines: str) -> bytes:
     """A reply without an enhanced status code: the greeting, and answers to HELO and EHLO."""
     return _encode_lines(code, "", list(lines))

@@ -63,8 +63,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     errors: int  # refused commands since the last accepted message
 
 
-class State(enum.Enum):
-    """Where the session stands."""
+class State(enum.StrEnum):
+    """Where the session stands; a string, for that is found in a table without Python's help."""
 
     START = "start"
     READY = "ready"

@@ -239,8 +239,8 @@ def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journ
     cleanup = CleanupClient(loop, PATIENCE, journal.log, path)
 
     async def commit() -> object:
-        transaction = await cleanup.begin("", ORIGIN, False)
-        await transaction.recipients([RECIPIENT])
+        transaction = cleanup.begin("", ORIGIN, False)
+        transaction.recipients([RECIPIENT])
         await transaction.content(b"x")
         return await transaction.commit()
 

@@ -8,6 +8,7 @@ from support.messages import MESSAGE_TYPES, messages
 
 from mta.ipc.connection import encode
 from mta.ipc.messages import (
+    CONTENT_BESIDE_RECIPIENTS,
     CONTENT_LIMIT,
     FRAME_LIMIT,
     RECIPIENTS_LIMIT,
@@ -32,11 +33,14 @@ def test_round_trip(kind: type[Message], data: st.DataObject) -> None:
     )
 
 
-def test_the_fullest_frame_fits() -> None:
+@pytest.mark.parametrize(
+    ("people", "size"), [(RECIPIENTS_LIMIT, CONTENT_BESIDE_RECIPIENTS), (0, CONTENT_LIMIT)]
+)
+def test_the_fullest_frames_fit(people: int, size: int) -> None:
     longest = "u" * 64 + "@" + "d" * 255
     origin = Origin("E" * 16, "a" * 255, 65535, "h" * 255, "s" * 255)
-    recipients = (Recipient(longest, longest),) * RECIPIENTS_LIMIT
-    body = Begin(longest, origin, True, recipients, b"x" * CONTENT_LIMIT, True)
+    recipients = (Recipient(longest, longest),) * people
+    body = Begin(longest, origin, True, recipients, b"x" * size, True)
     assert len(encode(2**63 - 1, body)) <= FRAME_LIMIT
 
 

@@ -12,11 +12,12 @@ from support.ipc import Journal, Listening, RawPeer, soon
 
 from mta.ipc import rewrite as rewrite_module
 from mta.ipc.bounce import BounceClient
-from mta.ipc.cleanup import CleanupClient
+from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.connection import encode
 from mta.ipc.delivery import DeliveryClient
 from mta.ipc.messages import (
+    CONTENT_BESIDE_RECIPIENTS,
     CONTENT_LIMIT,
     RECIPIENTS_LIMIT,
     Accepted,
@@ -112,11 +113,13 @@ def test_resolve_remembers_for_a_while(
             peer.send(number, refusal if request.address == "bad" else route)
 
     async def scenario() -> None:
+        assert client.known("a@b") is None
         first = asyncio.ensure_future(client.resolve("a@b"))
         serving = asyncio.ensure_future(serve(await stage.server()))
         assert (await first).transport == "virtual"
         for address in ("a@b", "c@b", "a@b", "d@b", "a@b"):
             assert (await client.resolve(address)).address == address
+        assert client.known("a@b") == await client.resolve("a@b")
         assert asked == ["a@b", "c@b", "d@b"]
         await client.resolve("c@b")  # was used longest ago, so it was forgotten
         assert asked == ["a@b", "c@b", "d@b", "c@b"]
@@ -242,9 +245,10 @@ def recipients(count: int) -> list[Recipient]:
     [
         (1, 0, 1),
         (1, 20, 1),
-        (RECIPIENTS_LIMIT, CONTENT_LIMIT, 1),
+        (RECIPIENTS_LIMIT, CONTENT_BESIDE_RECIPIENTS, 1),
         (RECIPIENTS_LIMIT + 1, 10, 2),
-        (1, CONTENT_LIMIT + 1, 2),
+        (1, CONTENT_BESIDE_RECIPIENTS + 1, 2),
+        (1, CONTENT_BESIDE_RECIPIENTS + CONTENT_LIMIT, 2),
         (1000, 1_000_000, 31),
         (1000, 10, 25),
     ],
@@ -261,9 +265,9 @@ def test_transaction_arrives_whole_in_few_frames(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def submit() -> str:
-        transaction = await client.begin("s@b.test", ORIGIN, True)
-        await transaction.recipients(recipients(people)[:1])
-        await transaction.recipients(recipients(people)[1:])
+        transaction = client.begin("s@b.test", ORIGIN, True)
+        transaction.recipients(recipients(people)[:1])
+        transaction.recipients(recipients(people)[1:])
         for start in range(0, size, 10_007):
             await transaction.content(memoryview(content)[start : start + 10_007])
         return await transaction.commit()
@@ -294,8 +298,8 @@ def test_early_refusal_is_raised_by_commit(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         assert not transaction.failed
         await transaction.content(b"x" * (CONTENT_LIMIT + 1))
         peer = await stage.server()
@@ -317,8 +321,8 @@ def test_commit_without_an_answer_is_451(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         committing = asyncio.ensure_future(transaction.commit())
         peer = await stage.server()
         await peer.hear(CleanupRequest)
@@ -336,7 +340,7 @@ def test_committed_before_the_end_is_not_believed(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
+        transaction = client.begin("", ORIGIN, False)
         await transaction.content(b"x" * (CONTENT_LIMIT + 1))
         peer = await stage.server()
         number, _ = await peer.hear(CleanupRequest)
@@ -349,6 +353,35 @@ def test_committed_before_the_end_is_not_believed(
     play(loop, scenario())
 
 
+def test_committed_while_the_end_waits_is_not_believed(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = CleanupClient(loop, 10, journal.log, stage.path)
+    piece = b"x" * CONTENT_LIMIT
+
+    async def begun() -> Transaction:
+        transaction = client.begin("", ORIGIN, False)
+        await transaction.content(piece * 2)
+        return transaction
+
+    async def scenario() -> None:
+        transaction, room = await begun(), 0
+        while transaction.gather(piece):  # until the socket is full and one frame waits
+            room += 1
+        transaction.abort()
+        transaction = await begun()
+        for _ in range(room):
+            assert transaction.gather(piece)
+        committing = asyncio.ensure_future(transaction.commit())
+        await stage.server()
+        peer = await stage.server()
+        peer.send(2, Committed(QUEUE_ID))
+        with pytest.raises(Unavailable, match="before the end"):
+            await committing
+
+    play(loop, scenario())
+
+
 @pytest.mark.parametrize("size", [1, CONTENT_LIMIT + 1])
 def test_aborted_transaction_leaves_nothing_behind(
     loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage, size: int
@@ -356,7 +389,7 @@ def test_aborted_transaction_leaves_nothing_behind(
     client = CleanupClient(loop, 10, journal.log, stage.path)
 
     async def scenario() -> None:
-        transaction = await client.begin("", ORIGIN, False)
+        transaction = client.begin("", ORIGIN, False)
         await transaction.content(b"x" * size)
         transaction.abort()
         if size == 1:
@@ -371,6 +404,31 @@ def test_aborted_transaction_leaves_nothing_behind(
     play(loop, scenario())
 
 
+def test_what_is_gathered_is_sent_as_far_as_nobody_must_wait(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = CleanupClient(loop, 10, journal.log, stage.path)
+    piece = b"x" * CONTENT_LIMIT
+
+    async def scenario() -> None:
+        transaction = client.begin("", ORIGIN, False)
+        assert transaction.gather(piece)  # not more than a frame
+        assert not transaction.gather(piece)  # there is no connection yet
+        await transaction.flush()
+        peer = await stage.server()
+        pieces = 2
+        while transaction.gather(piece):
+            pieces += 1
+        committing = asyncio.ensure_future(transaction.commit())
+        number, frames = await heard_message(peer)
+        peer.send(number, Committed(QUEUE_ID))
+        assert await committing == QUEUE_ID
+        assert b"".join(frame.content for frame in frames) == piece * (pieces + 1)
+        client.close()
+
+    play(loop, scenario())
+
+
 def test_backpressure_reaches_the_source(
     loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
 ) -> None:
@@ -379,8 +437,8 @@ def test_backpressure_reaches_the_source(
 
     async def pour() -> str:
         nonlocal given
-        transaction = await client.begin("", ORIGIN, False)
-        await transaction.recipients(recipients(1))
+        transaction = client.begin("", ORIGIN, False)
+        transaction.recipients(recipients(1))
         for _ in range(200):
             await transaction.content(b"x" * CONTENT_LIMIT)
             given += 1
