@@ -5,6 +5,7 @@ Daemons    which daemon used how much of the CPU
 Backlog    the same traffic beside a deferred queue of some size, after a start of its own
 """
 
+import os
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -88,6 +89,7 @@ class Backlog(Experiment):
     def prepare(self, server: Server, setting: Setting) -> None:
         server.stop()
         server.fill(self.size)
+        os.sync()  # what the disk still has to write would be counted as the backlog's price
 
     def measure(self, server: Server, setting: Setting) -> dict[Figure, float]:
         first = _start_to_first_acknowledgement(server)

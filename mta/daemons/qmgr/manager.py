@@ -127,7 +127,7 @@ class Manager:
         while True:
             self._look.clear()
             try:
-                async with aclosing(self._recovery.scan(self)) as found:
+                async with aclosing(self._recovery.scan(self, self._is_busy)) as found:
                     async for entry in found:
                         self._wait(entry)
             except Exception as error:  # noqa: BLE001 - without the scan messages are forgotten
@@ -138,6 +138,9 @@ class Manager:
                     await self._look.wait()
             except TimeoutError:
                 continue
+
+    def _is_busy(self) -> bool:
+        return bool(self._active)
 
     async def stop(self) -> None:
         """Begin nothing more; return when the attempts under way are settled."""

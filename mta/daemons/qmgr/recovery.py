@@ -4,12 +4,12 @@ The law: every file is found within one scan, by its name alone in incoming/, wi
 in deferred/, and none is opened for that. Notifications may be lost and processes may die between
 any two steps; after a scan nothing is forgotten. A file that turns out to be no message is set
 aside in corrupt/, or told of with each scan where it cannot be moved; it is never deleted. The loop
-is held up for a slice at most.
+is held up for a slice at most, and mail that is being delivered meanwhile has the most of it.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Container
+from collections.abc import AsyncGenerator, Callable, Container
 from typing import Final
 
 from mta.daemons.qmgr.scheduler import Entry
@@ -26,6 +26,7 @@ from mta.util.log import Log
 __all__ = ["Recovery"]
 
 _SLICE: Final = 0.005  # seconds of the loop's time at once
+_BREAK: Final = 19 * _SLICE  # seconds between two slices while there is other work
 _STATES: Final[tuple[State, ...]] = ("incoming", "deferred")
 
 
@@ -36,10 +37,13 @@ class Recovery:
         self._store = store
         self._log = log
 
-    async def scan(self, known: Container[str]) -> AsyncGenerator[Entry, None]:
+    async def scan(
+        self, known: Container[str], is_busy: Callable[[], bool]
+    ) -> AsyncGenerator[Entry, None]:
         """Yield an entry for each file of incoming/ and deferred/ that is not known.
 
-        An OSError ends the scan: a directory that cannot be read.
+        `is_busy` tells whether the loop has more urgent work. An OSError ends the scan: a directory
+        that cannot be read.
         """
         pause_at = time.monotonic() + _SLICE
         for state in _STATES:
@@ -49,7 +53,7 @@ class Recovery:
                     if entry is not None:
                         yield entry
                 if time.monotonic() >= pause_at:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(_BREAK if is_busy() else 0)
                     pause_at = time.monotonic() + _SLICE
 
     def find(self, queue_id: str) -> Entry | None:
