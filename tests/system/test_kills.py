@@ -19,7 +19,7 @@ STAGES = (
     Stage("smtp", "before the answer to RCPT", Kill("write", 5), "250 2.1.5"),
     Stage("smtp", "before the content", Kill("read", 5), "read("),
     Stage("smtp", "mid-content", Kill("sendto", 6), "More", STREAMED),
-    Stage("smtp", "commit not yet heard of", Kill("recvmsg", 3), "recvmsg("),
+    Stage("smtp", "commit not yet heard of", Kill("recvmsg", 2), "recvmsg("),
     Stage("smtp", "before the answer", Kill("write", 8), "250 2.0.0"),
     Stage("smtp", "after the answer", Kill("read", 6), "read("),
     Stage("cleanup", "connect", Kill("accept4"), "accept4("),

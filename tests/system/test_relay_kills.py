@@ -22,7 +22,7 @@ RELAYED = (
     Stage("outbound", "connect", Kill("accept4"), "accept4("),
     Stage("outbound", "before the request", Kill("recvmsg"), "recvmsg("),
     Stage("outbound", "before the question", Kill("sendto", 2), "FindMailHosts"),
-    Stage("outbound", "before the answer to that", Kill("recvmsg", 3), "recvmsg("),
+    Stage("outbound", "before the answer to that", Kill("recvmsg", 2), "recvmsg("),
     Stage("outbound", "before it connects to the host", Kill("connect", 2), "127.0.0.2"),
     Stage("outbound", "before EHLO", Kill("write"), "EHLO "),
     Stage("outbound", "before the envelope", Kill("write", 2), "MAIL FROM"),
@@ -36,7 +36,7 @@ RELAYED = (
     Stage("resolver", "before the request", Kill("recvmsg"), "recvmsg("),
     Stage("resolver", "before the question", Kill("sendmsg,sendmmsg"), "example"),
     Stage("resolver", "before its answer", Kill("sendto", 2), "MailHosts"),
-    Stage("qmgr", "before the outcomes", Kill("recvmsg", 5), "recvmsg("),
+    Stage("qmgr", "before the outcomes", Kill("recvmsg", 3), "recvmsg("),
     Stage("qmgr", "before it removes the file", Kill("unlink,unlinkat"), "incoming/"),
 )
 BOUNCED = (
@@ -50,7 +50,7 @@ BOUNCED = (
     Stage("bounce", "before it reads the file", Kill("pread64"), "incoming/"),
     Stage("bounce", "before it asks for the address", Kill("connect"), "rewrite"),
     Stage("bounce", "before the report", Kill("sendto", 3), "Begin"),
-    Stage("bounce", "before the commit is heard of", Kill("recvmsg", 6), "recvmsg("),
+    Stage("bounce", "before the commit is heard of", Kill("recvmsg", 4), "recvmsg("),
     Stage("bounce", "after the commit, before the answer", Kill("sendto", 4), "Reported"),
 )
 
