@@ -14,7 +14,7 @@ from support.load import message
 from bench.experiment import Experiment, Setting
 from bench.figures import Figure
 from bench.proc import process_tree
-from bench.server import BOX_DOMAIN, SINK_DOMAIN, Server, wait_empty
+from bench.server import SINK_DOMAIN, Server, wait_empty
 from bench.sink import CountingSink
 
 __all__ = ["Budget"]
@@ -29,13 +29,12 @@ class Budget(Experiment):
     messages: int
 
     def measure(self, server: Server, setting: Setting) -> dict[Figure, float]:
-        domain = SINK_DOMAIN if server.relays else BOX_DOMAIN
         with (
             CountingSink(setting.sink, setting.scratch / "sink.txt"),
             Dialogue("127.0.0.1", server.port, 30.0) as client,
         ):
             client.greeted("EHLO bench.test")
-            _send(server, client, domain, _WARMING)
+            _send(server, client, _WARMING)
             names = {
                 pid: name
                 for pid, name in server.daemons().items()
@@ -46,7 +45,7 @@ class Budget(Experiment):
                     (name, stack.enter_context(CallCounter(pid, setting.scratch / f"{pid}.calls")))
                     for pid, name in names.items()
                 ]
-                _send(server, client, domain, self.messages)
+                _send(server, client, self.messages)
         found: dict[Figure, float] = {}
         for name, counter in counters:
             cost = counter.cost(self.messages)
@@ -59,7 +58,7 @@ class Budget(Experiment):
         return figure.name
 
 
-def _send(server: Server, client: Dialogue, domain: str, count: int) -> None:
+def _send(server: Server, client: Dialogue, count: int) -> None:
     for number in range(count):
-        client.mail("from@bench.test", [f"to@{domain}"], message(f"budget-{number}", 4000))
+        client.mail("from@bench.test", [f"to@{SINK_DOMAIN}"], message(f"budget-{number}", 4000))
         wait_empty(server)

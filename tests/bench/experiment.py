@@ -30,7 +30,6 @@ class Experiment:
     case: str
     seconds: float  # about how long one turn takes, for the forecast only
     size: int = 0
-    relays: bool = True  # a server that cannot relay is not asked
     only_posthouse: bool = False
 
     def prepare(self, server: Server, setting: Setting) -> None:

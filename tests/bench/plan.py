@@ -36,11 +36,10 @@ _SESSIONS: Final = (1, 4, 16, 100, 400, 1000)
 _BACKLOGS: Final = (0, 10_000, 100_000)
 
 
-def make_plan(*, quick: bool, mailboxes: bool) -> list[Experiment]:
-    """All experiments; with `mailboxes` their mail is delivered locally instead of relayed."""
+def make_plan(*, quick: bool) -> list[Experiment]:
+    """All experiments."""
     share = 10 if quick else 1
-    plan = [*_relaying(share), *_sessions(quick), *_backlogs(quick), *_others(share)]
-    return list(_into_mailboxes(plan)) if mailboxes else plan
+    return [*_relaying(share), *_sessions(quick), *_backlogs(quick), *_others(share)]
 
 
 def select(plan: list[Experiment], names: tuple[str, ...]) -> list[Experiment]:
@@ -73,7 +72,6 @@ def _relaying(share: int) -> Iterator[Experiment]:
             group="Relaying",
             case=case,
             seconds=seconds / share,
-            relays=traffic.domain != BOX_DOMAIN,
             traffic=replace(traffic, messages=traffic.messages // share),
         )
 
@@ -116,7 +114,6 @@ def _others(share: int) -> Iterator[Experiment]:
         group="Latency",
         case="4 KB into a mailbox",
         seconds=5.0 / share,
-        relays=False,
         messages=100 // share,
     )
     yield ColdStart(
@@ -124,10 +121,9 @@ def _others(share: int) -> Iterator[Experiment]:
         group="Latency",
         case="a connection",
         seconds=3.0,
-        relays=False,
         starts=max(2, 10 // share),
     )
-    yield IdleMemory(name="memory-idle", group="Memory", case="", seconds=3.0, relays=False)
+    yield IdleMemory(name="memory-idle", group="Memory", case="", seconds=3.0)
     traffic = Traffic(2000 // share, 100)
     yield LoadMemory(name="memory-load", group="Memory", case="", seconds=6.0, traffic=traffic)
     clients = 1000 // share
@@ -137,7 +133,6 @@ def _others(share: int) -> Iterator[Experiment]:
         case=f"{clients:,} clients",
         seconds=10.0,
         size=clients,
-        relays=False,
     )
     traffic = Traffic(4000 // share, 20)
     yield Daemons(name="daemons", group="CPU by daemon", case="", seconds=8.0, traffic=traffic)
@@ -146,18 +141,6 @@ def _others(share: int) -> Iterator[Experiment]:
         group="Calls and frames",
         case="",
         seconds=6.0,
-        relays=False,
         only_posthouse=True,
         messages=100 // share,
     )
-
-
-def _into_mailboxes(plan: list[Experiment]) -> Iterator[Experiment]:
-    for one in plan:
-        match one:
-            case Load() | Backlog() | LoadMemory() | Daemons():
-                traffic = replace(one.traffic, domain=BOX_DOMAIN)
-                if traffic.recipients == 1:  # several recipients would be several mailboxes
-                    yield replace(one, traffic=traffic, relays=False)
-            case _ if not one.relays:
-                yield one

@@ -55,7 +55,6 @@ class PostfixServer:
     """One instance of Postfix; `directory` exists, is empty, and lies where anybody may pass."""
 
     name: ServerName = "postfix"
-    relays = True
 
     def __init__(self, directory: Path, sink: int) -> None:
         self.directory = directory

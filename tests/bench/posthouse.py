@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-import yaml
 from support.instance import Instance
 from support.load import message
 from support.waiting import wait_until
 
 import mta
-import mta.config
 from bench.figures import ServerName
 from bench.server import BOX_DOMAIN, SINK_DOMAIN, BenchError
 from mta.proto.envelope import Envelope, Origin, Recipient
@@ -24,8 +22,6 @@ from mta.queue.writer import QueueWriter
 
 __all__ = ["PosthouseServer"]
 
-_PROFILE: Final = Path(mta.config.__file__).parent / "profiles" / "hub.yml"
-_RELAY_ROW: Final = "outbound"
 _DAY: Final = 86400.0  # seconds
 
 
@@ -37,13 +33,10 @@ class PosthouseServer:
 
     def __init__(self, directory: Path, sink: int) -> None:
         self.directory = directory
-        self.relays = _RELAY_ROW in yaml.safe_load(_PROFILE.read_text())["services"]
         parameters: dict[str, object] = {
             "virtual_mailbox_domains": [BOX_DOMAIN],
             "relayhost": f"[127.0.0.1]:{sink}",
         }
-        if self.relays:
-            parameters["default_transport"] = _RELAY_ROW
         self.instance = Instance(directory, parameters)
         self.port = self.instance.port
 

@@ -45,7 +45,6 @@ Turn = dict[ServerName, dict[Figure, float]]
 @click.argument("names", nargs=-1)
 @click.option("--quick", is_flag=True, help="A tenth of the messages: a trial, no result.")
 @click.option("--pairs", type=click.IntRange(1, 50), default=5, show_default=True)
-@click.option("--mailboxes", is_flag=True, help="Deliver locally instead of relaying.")
 @click.option("--list", "only_list", is_flag=True, help="Print the experiments' names.")
 @click.option(
     "--directory",
@@ -66,7 +65,6 @@ def main(
     names: tuple[str, ...],
     quick: bool,
     pairs: int,
-    mailboxes: bool,
     only_list: bool,
     directory: Path,
     output: Path | None,
@@ -81,7 +79,7 @@ def main(
         results = msgspec.json.decode(earlier.read_bytes(), type=Results)
     else:
         try:
-            plan = select(make_plan(quick=quick, mailboxes=mailboxes), names)
+            plan = select(make_plan(quick=quick), names)
         except ValueError as error:
             _fail(str(error), os.EX_USAGE)
         if only_list:
@@ -175,17 +173,10 @@ def _alternate(
 ) -> tuple[list[Turn], list[str]]:
     """Take the servers' turns one after the other; also why there is not all of it."""
     chosen = [
-        server
-        for server in servers
-        if (server.relays or not experiment.relays)
-        and (server.name == "posthouse" or not experiment.only_posthouse)
+        server for server in servers if server.name == "posthouse" or not experiment.only_posthouse
     ]
     turns: list[Turn] = []
-    reasons = [
-        f"{experiment.name}: {server.name} has no row that relays"
-        for server in servers
-        if experiment.relays and not server.relays
-    ]
+    reasons: list[str] = []
     try:
         with contextlib.ExitStack() as stack:
             for server in chosen:

@@ -30,7 +30,6 @@ class Server(Protocol):
     version: str
     directory: Path  # all that it writes
     port: int  # of SMTP on 127.0.0.1
-    relays: bool  # whether it can send mail on
 
     def start(self) -> None:
         """Start it; it may return before mail is taken. BenchError when it does not start."""

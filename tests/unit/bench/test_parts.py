@@ -8,7 +8,6 @@ from bench.machine import file_system_of
 from bench.plan import GROUPS, make_plan, select
 from bench.proc import memory, parse_stat, process_tree
 from bench.progress import Progress, forecast
-from bench.server import BOX_DOMAIN
 from bench.sink import messages_counted
 from bench.traffic import Traffic
 
@@ -21,9 +20,8 @@ tmpfs /tmp tmpfs rw 0 0
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("mailboxes", [True, False])
-def test_names_are_unique_and_groups_known(quick: bool, mailboxes: bool) -> None:
-    plan = make_plan(quick=quick, mailboxes=mailboxes)
+def test_names_are_unique_and_groups_known(quick: bool) -> None:
+    plan = make_plan(quick=quick)
     names = [one.name for one in plan]
     assert len(names) == len(set(names))
     assert {one.group for one in plan} <= set(GROUPS)
@@ -32,21 +30,14 @@ def test_names_are_unique_and_groups_known(quick: bool, mailboxes: bool) -> None
 def test_no_load_is_smaller_than_its_sessions() -> None:
     """smtp-source would leave sessions idle, and the figure would bear a wrong name."""
     for quick in (True, False):
-        for one in make_plan(quick=quick, mailboxes=False):
+        for one in make_plan(quick=quick):
             traffic = getattr(one, "traffic", None)
             if isinstance(traffic, Traffic):
                 assert traffic.messages >= traffic.sessions, one.name
 
 
-def test_with_mailboxes_nothing_needs_a_relay() -> None:
-    for one in make_plan(quick=False, mailboxes=True):
-        traffic = getattr(one, "traffic", None)
-        assert not one.relays
-        assert traffic is None or traffic.domain == BOX_DOMAIN
-
-
 def test_the_plan_takes_about_25_minutes() -> None:
-    plan = make_plan(quick=False, mailboxes=False)
+    plan = make_plan(quick=False)
     planned = sum(one.seconds * (5 if one.only_posthouse else 10) for one in plan)
     assert planned <= 25 * 60
 
@@ -59,14 +50,14 @@ def test_the_plan_takes_about_25_minutes() -> None:
     ],
 )
 def test_names_and_patterns_choose(names: tuple[str, ...], expected: list[str]) -> None:
-    plan = make_plan(quick=False, mailboxes=False)
+    plan = make_plan(quick=False)
     assert [one.name for one in select(plan, names)] == expected
     assert select(plan, ()) == plan
 
 
 def test_a_name_that_chooses_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no experiment relay-5k"):
-        select(make_plan(quick=False, mailboxes=False), ("relay-4k", "relay-5k"))
+        select(make_plan(quick=False), ("relay-4k", "relay-5k"))
 
 
 @pytest.mark.parametrize(
