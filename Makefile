@@ -55,7 +55,7 @@ help:
 	echo "make check           formatting, types, layers, YAML, Ansible, spelling"
 	echo "make test            all tests"
 	echo "make users           (root) the users and groups that daemons run as"
-	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 25 minutes)"
+	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 15 minutes)"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
