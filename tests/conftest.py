@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "requires(*needs): commands, or `root`: what the test needs to run"
     )
+    os.umask(0o022)  # users of daemons pass through folders that tests make
     if not hasattr(config, "workerinput"):
         _prepare_code()
 

@@ -9,8 +9,6 @@ instance.maildir("bob").only()
 Run by root, its daemons have users of their own, as on a host.
 """
 
-import compileall
-import functools
 import json
 import os
 import shutil
@@ -22,7 +20,6 @@ from typing import Any, Protocol
 
 import yaml
 
-import mta
 from support.dialogue import Dialogue
 from support.maildir import Maildir
 from support.ports import free_port
@@ -41,12 +38,6 @@ _TAIL = 60  # lines of each log that a failed test shows
 def separated() -> bool:
     """Whether daemons have users of their own here: root runs the master."""
     return os.geteuid() == 0
-
-
-@functools.cache
-def _compile_modules() -> None:
-    """As a roll-out does: daemons that cannot write here would compile theirs at each start."""
-    compileall.compile_dir(os.path.dirname(mta.__file__), quiet=1)
 
 
 class Instance:
@@ -112,7 +103,6 @@ class Instance:
         return done
 
     def start(self) -> None:
-        _compile_modules()
         self.mta("start")
 
     def stop(self) -> None:
