@@ -109,7 +109,9 @@ class Transaction:
 
     @property
     def _room(self) -> int:
-        """Octets of content that the next frame can hold."""
+        """Octets of content that the next frame can hold: none before the last recipients."""
+        if len(self._recipients) > RECIPIENTS_LIMIT:
+            return 0
         return CONTENT_BESIDE_RECIPIENTS if self._recipients else CONTENT_LIMIT
 
     def _next_frame(self, *, last: bool) -> Begin | More:

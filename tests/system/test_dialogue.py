@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.instance import DOMAIN, Instance, NewInstance
+from support.load import message
 from support.maildir import Delivered, Maildir
 
 ALICE = "alice@example.org"
@@ -146,6 +147,16 @@ def test_two_recipients_each_get_a_copy(house: Instance, bob: User, carol: User)
         client.greeted().mail(ALICE, [bob.address, carol.address], MESSAGE)
     assert bob.mailbox.only().fields("Delivered-To") == [bob.address]
     assert carol.mailbox.only().fields("Delivered-To") == [carol.address]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_hundred_recipients_each_get_a_copy(house: Instance, size: int) -> None:
+    """They and the content take several frames on their way into the queue."""
+    names = [f"one-of-{size}-{number}" for number in range(100)]
+    with house.smtp() as client:
+        client.greeted().mail(ALICE, [f"{name}@{DOMAIN}" for name in names], message("all", size))
+    for name in names:
+        house.maildir(name).only()
 
 
 def test_eight_bit_content_is_kept(house: Instance, bob: User) -> None:

@@ -284,6 +284,9 @@ def test_transaction_arrives_whole_in_few_frames(
         assert [one for frame in frames for one in frame.recipients] == recipients(people)
         assert b"".join(frame.content for frame in frames) == content
         assert all(isinstance(frame, More) for frame in frames[1:])
+        # Cleanup takes no recipient after content.
+        last = max(index for index, frame in enumerate(frames) if frame.recipients)
+        assert not any(frame.content for frame in frames[:last])
         # Recipients that fill a frame leave before any content is known.
         assert len(frames) <= count + 25
         assert len(frames) == count or people > RECIPIENTS_LIMIT
