@@ -1,7 +1,8 @@
 """The plan: every experiment by its name, in the order of the report.
 
 Counts are chosen so that a run takes some seconds on a machine of two cores and the whole plan, at
-five pairs, about 25 minutes; a quick run has a tenth of the messages and the smaller sizes.
+five pairs, about a quarter of an hour; a quick run has a tenth of the messages, and the smaller
+sizes.
 """
 
 from collections.abc import Iterator
