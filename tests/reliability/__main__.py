@@ -1,0 +1,6 @@
+"""`python -m reliability`, in the folder `tests`."""
+
+from reliability.run import main
+
+if __name__ == "__main__":
+    main()

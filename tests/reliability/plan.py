@@ -1,0 +1,9 @@
+"""The proofs by name, in the order of the page docs/reliability.md."""
+
+from typing import Final
+
+from reliability.proof import Proof
+
+__all__ = ["PROOFS"]
+
+PROOFS: Final[tuple[Proof, ...]] = ()
