@@ -1,4 +1,4 @@
-"""strace as an instrument: see the order of a daemon's system calls, or kill it at one of them."""
+"""strace as an instrument: see the order of a daemon's system calls, kill it at one, make some fail."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["Call", "Kill", "Trace"]
+__all__ = ["Call", "Fault", "Kill", "Trace"]
 
 _LINE: Final = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
@@ -37,14 +37,36 @@ class Kill:
     calls: str  # strace's names, comma-separated
     nth: int = 1
 
+    @property
+    def rule(self) -> str:
+        """The kill as strace's option `inject` has it."""
+        return f"{self.calls}:signal=KILL:when={self.nth}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Some of `calls` fail with an error, or return a value, without being carried out."""
+
+    calls: str  # strace's names, comma-separated
+    outcome: str  # "error=EIO", "retval=0"
+    when: str = "1"  # "1" the first of them, "1+" all, "3+2" every second one from the third
+
+    @property
+    def rule(self) -> str:
+        """The fault as strace's option `inject` has it."""
+        return f"{self.calls}:{self.outcome}:when={self.when}"
+
 
 class Trace:
     """strace, attached to a running process and all its threads."""
 
-    def __init__(self, pid: int, output: Path, calls: str, kill: Kill | None = None) -> None:
+    def __init__(
+        self, pid: int, output: Path, calls: str, injection: Kill | Fault | None = None
+    ) -> None:
+        """`output` is a new file; `calls` are strace's names, comma-separated."""
         self.output = output
-        inject = [] if kill is None else ["-e", f"inject={kill.calls}:signal=KILL:when={kill.nth}"]
-        watched = calls if kill is None else f"{calls},{kill.calls}"
+        inject = [] if injection is None else ["-e", f"inject={injection.rule}"]
+        watched = calls if injection is None else f"{calls},{injection.calls}"
         style = ["-f", "-qq", "-y", "-s", "512", "-ttt", "-T"]
         self._process = subprocess.Popen(
             ["strace", *style, "-p", str(pid), "-o", output, "-e", f"trace={watched}", *inject],

@@ -1,0 +1,146 @@
+"""Mail of all kinds, sent by several clients at once; each is a thread with a seed of its own.
+
+A client whose connection breaks gives its message up and goes on with another one: what it was not
+told is in the ledger as unacknowledged. Nothing is sent a second time.
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from support.dialogue import Dialogue, dot_stuffed
+from support.instance import DOMAIN, Instance
+
+from reliability.ledger import Ledger, Sent
+from reliability.message import make_message
+
+__all__ = ["BOXES", "KINDS", "SENDER", "Kind", "Load"]
+
+SENDER: Final = f"sender@{DOMAIN}"  # the box that reports come to
+BOXES: Final = tuple(f"box-{number}@{DOMAIN}" for number in range(8))
+
+_SMALL: Final = (200, 4000, 15_000)  # octets of body
+_BIG: Final = (150_000, 250_000, 400_000)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of message: how often it is sent, relative to others, and to whom."""
+
+    weight: int
+    delivered: tuple[str, ...]  # who is to get it
+    reported: tuple[str, ...] = ()  # of whom the sender is to be told
+    sizes: tuple[int, ...] = _SMALL
+
+
+KINDS: Final = {
+    "local": Kind(6, ("{box}",)),
+    "relayed": Kind(6, ("to-{mark}@example.test",)),
+    "deferred": Kind(3, ("later-{mark}@example.test",)),
+    "shaky": Kind(2, ("shaky-{mark}@example.test",)),
+    "bounced": Kind(3, (), ("never-{mark}@example.test",)),
+    "big": Kind(2, ("{box}", "to-{mark}@example.test"), sizes=_BIG),
+    "many": Kind(
+        1,
+        (
+            *BOXES,
+            *(f"to-{number}-{{mark}}@example.test" for number in range(8)),
+            *(f"later-{number}-{{mark}}@example.test" for number in range(2)),
+        ),
+        ("never-{mark}@example.test",),
+    ),
+    "abandoned": Kind(1, ("{box}",)),
+}
+_PAUSE: Final = 0.1  # seconds, after a connection that failed
+
+
+class Load:
+    """Clients that send until the end of the context, each about `rate` messages a second."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        instance: Instance,
+        seed: random.Random,
+        *,
+        clients: int = 4,
+        rate: float = 10.0,
+        prefix: str = "m",
+    ) -> None:
+        self.refused = 0  # transactions that ended with a reply other than 2xx
+        self.broken = 0  # connections that ended too early, or could not be made
+        self._ledger = ledger
+        self._instance = instance
+        self._pause = 1 / rate
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(f"{prefix}{number}", random.Random(seed.random()))
+            )
+            for number in range(clients)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, name: str, source: random.Random) -> None:
+        number = 0
+        while not self._stop.is_set():
+            try:
+                with self._instance.smtp(timeout=30.0) as client:
+                    client.greeted()
+                    for _ in range(source.choice((1, 1, 1, 5))):
+                        number += 1
+                        self._send(client, f"{name}-{number}", source)
+                        if self._stop.wait(source.expovariate(1 / self._pause)):
+                            break
+                    client.say("QUIT", 221)
+            except AssertionError:
+                self.refused += 1
+            except (OSError, EOFError):
+                self.broken += 1
+                self._stop.wait(_PAUSE)  # a server that is away is not hammered
+
+    def _send(self, client: Dialogue, mark: str, source: random.Random) -> None:
+        (name,) = source.choices(tuple(KINDS), [kind.weight for kind in KINDS.values()])
+        kind, names = KINDS[name], {"box": source.choice(BOXES), "mark": mark}
+        delivered = [each.format_map(names) for each in kind.delivered]
+        reported = [each.format_map(names) for each in kind.reported]
+        message = dot_stuffed(make_message(mark, source.choice(kind.sizes), source))
+        sent = Sent(mark, name, frozenset(delivered), frozenset(reported), time.time())
+        self._ledger.sending(sent)
+        recipients = [*delivered, *reported]
+        source.shuffle(recipients)
+        commands = [f"MAIL FROM:<{SENDER}>", *(f"RCPT TO:<{each}>" for each in recipients), "DATA"]
+        if source.random() < 0.5:
+            client.send(*commands)  # RFC 2920
+            for _ in commands[:-1]:
+                client.expect(250)
+            client.expect(354)
+        else:
+            for command in commands[:-1]:
+                client.say(command, 250)
+            client.say("DATA", 354)
+        if name == "abandoned":
+            sent.abandoned = True
+            client.send_octets(message[: len(message) // 2])
+            client.close()
+            raise EOFError
+        client.send_octets(message)
+        reply = client.expect(250)
+        self._ledger.acknowledge(mark, reply.text.split()[-1])
