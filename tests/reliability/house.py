@@ -4,6 +4,7 @@ What lies in a mailbox is taken out of it and entered in the ledger, as an owner
 mail; what the log says is followed as it is written.
 """
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -37,7 +38,7 @@ _PARAMETERS: Final[Settings] = {
     "queue_run_delay": "2s",
     "service_throttle_time": "1s",
 }
-_INTERVAL: Final = 0.1  # seconds between two looks into mailboxes and log
+_INTERVAL: Final = 0.02  # seconds between two looks into mailboxes and log
 _STARTED: Final = re.compile(r"(\d+)\.M(\d+)P")  # of a name in a Maildir
 
 
@@ -112,13 +113,14 @@ class House:
         self._watching.set()
         self._watcher.join()
         self._stack.callback(self.instance.close)
-        self._stack.close()
+        with redirect_stdout(io.StringIO()):  # its story is for tests
+            self._stack.close()
 
     # Crashes
 
-    def crash(self) -> None:
-        """A process of the system was killed now."""
-        self.crashes.append(time.time())
+    def crash(self, when: float = 0.0) -> None:
+        """A process of the system was killed, now if nothing else is said."""
+        self.crashes.append(when or time.time())
 
     def kill_master(self) -> None:
         """SIGKILL for supervisord; returns when its daemons have ended and all runs again."""

@@ -34,6 +34,7 @@ class Kind:
     delivered: tuple[str, ...]  # who is to get it
     reported: tuple[str, ...] = ()  # of whom the sender is to be told
     sizes: tuple[int, ...] = _SMALL
+    nobody: tuple[str, ...] = ()  # who are no people: what they get is thrown away
 
 
 KINDS: Final = {
@@ -52,6 +53,7 @@ KINDS: Final = {
         ),
         ("never-{mark}@example.test",),
     ),
+    "discarded": Kind(1, (), (), nobody=(f"double-bounce@{DOMAIN}",)),
     "abandoned": Kind(1, ("{box}",)),
 }
 _PAUSE: Final = 0.1  # seconds, after a connection that failed
@@ -124,7 +126,7 @@ class Load:
         message = dot_stuffed(make_message(mark, source.choice(kind.sizes), source))
         sent = Sent(mark, name, frozenset(delivered), frozenset(reported), time.time())
         self._ledger.sending(sent)
-        recipients = [*delivered, *reported]
+        recipients = [*delivered, *reported, *kind.nobody]
         source.shuffle(recipients)
         commands = [f"MAIL FROM:<{SENDER}>", *(f"RCPT TO:<{each}>" for each in recipients), "DATA"]
         if source.random() < 0.5:

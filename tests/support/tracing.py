@@ -1,4 +1,4 @@
-"""strace as an instrument: see the order of a daemon's system calls, kill it at one, make some fail."""
+"""strace as an instrument: the order of a daemon's calls, a kill at one of them, faults at some."""
 
 import re
 import subprocess
@@ -10,10 +10,12 @@ from typing import Final, Self
 
 __all__ = ["Call", "Fault", "Kill", "Trace"]
 
+_PATIENCE: Final = 2.0  # seconds
 _LINE: Final = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 # A thread that dies beside others may have its last call shown as unfinished.
 _STRUCK: Final = re.compile(r"^\d+ +[\d.]+ (\w+\(.*)(?: += \?|<unfinished \.\.\.>)$", re.MULTILINE)
+_DIED: Final = re.compile(r"^\d+ +([\d.]+) \+\+\+ killed by SIGKILL \+\+\+$", re.MULTILINE)
 _LASTED: Final = re.compile(r"<(\d+\.\d+)>$")
 
 
@@ -126,7 +128,13 @@ class Trace:
         if "+++ killed by SIGKILL +++" not in text:
             return ""
         calls: list[str] = _STRUCK.findall(text)
+        assert calls, f"killed, and at no call:\n{text[-2000:]}"
         return calls[-1]
+
+    def died(self) -> float:
+        """When the process was killed, in seconds since the epoch; to be asked after `struck`."""
+        found = _DIED.findall(self.output.read_text(errors="replace"))
+        return float(found[-1])
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +147,11 @@ class Trace:
     ) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.wait(timeout=10)
+        try:
+            self._process.wait(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            # strace 6.1 may wait for ever for a thread that it has itself killed.
+            self._process.kill()
+            self._process.wait()
         if self._process.stderr is not None:
             self._process.stderr.close()
