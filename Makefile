@@ -43,7 +43,10 @@ The log is .local/log/mail.log, the command .local/bin/mta (--help). To stop: ma
 endef
 export CLOSING
 
-.PHONY: help up down clean check test bench reference users control place clone
+# The proofs that nothing is lost: docs/reliability.md.
+PROOFS := torture powercut filesystems faults fulldisk corruption clock soak
+
+.PHONY: help up down clean check test bench proofs $(PROOFS) reference users control place clone
 .SILENT:
 .DELETE_ON_ERROR:
 
@@ -56,6 +59,8 @@ help:
 	echo "make test            all tests"
 	echo "make users           (root) the users and groups that daemons run as"
 	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 15 minutes)"
+	echo "make proofs          try to refute that no mail is lost, write docs/reliability.md (hours); or one:"
+	echo "  make $(firstword $(PROOFS)) [SIZE=N] [SEED=N]; also: $(wordlist 2,99,$(PROOFS))"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
@@ -89,6 +94,15 @@ test: clone $(if $(ROOT),users)
 # BENCH: options and experiments, such as BENCH='--quick relay-*'; see BENCH=--help.
 bench: clone $(if $(ROOT),users)
 	cd "$(CLONE)/tests" && python -m bench --output "$(CURDIR)/docs/benchmarks" --json "$(LOCAL)/bench.json" $(BENCH)
+
+# SIZE: in the proof's unit; a smaller run than usual leaves the page alone. PROOF: further options.
+$(PROOFS): clone $(if $(ROOT),users)
+	cd "$(CLONE)/tests" && python -m reliability $@ --output "$(CURDIR)/docs/reliability.md" \
+		$(if $(SIZE),--size $(SIZE)) $(if $(SEED),--seed $(SEED)) $(PROOF)
+
+proofs:
+	for proof in $(PROOFS); do $(MAKE) $$proof SIZE= SEED= || failed="$$failed $$proof"; done; \
+	if [ -n "$$failed" ]; then echo "Refuted:$$failed" >&2; exit 1; fi
 
 reference: clone
 	python -I -m mta.commands reference docs/reference

@@ -54,7 +54,7 @@ _DESCRIPTORS: Final = 8192
 @click.option(
     "--output",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The page that gets the figures.",
+    help="The page that gets the figures, unless the run is smaller than a whole one.",
 )
 def main(
     name: str,
@@ -85,7 +85,7 @@ def main(
         seconds=time.monotonic() - began,
         machine=_machine(directory),
     )
-    if output is not None:
+    if output is not None and size >= proof.size:
         insert(output, name, as_markdown(result))
     click.echo(as_json(result) if raw else as_markdown(result), nl=False)
     sys.exit(1 if result.failures else 0)

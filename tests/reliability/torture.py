@@ -142,8 +142,7 @@ class _Torture:
         with suppress(AssertionError):
             master = house.instance.supervisord.pid
             # It has something to do: a row whose process dies is to have another one.
-            victims = house.instance.pids("cleanup")
-            killer = threading.Timer(0.1, self._kill, victims[:1])
+            killer = threading.Timer(0.1, self._kill_one, ["cleanup"])
             killer.start()
             self._attack_at_call(stage, master)
             killer.join()
@@ -156,10 +155,11 @@ class _Torture:
         except AssertionError:
             return False
 
-    def _kill(self, pid: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            self._house.crash()
+    def _kill_one(self, row: str) -> None:
+        for pid in self._house.instance.pids(row)[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self._house.crash()
 
 
 class _RecordKiller:

@@ -76,7 +76,11 @@ class Trace:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._await_attached(pid)
+        try:
+            self._await_attached(pid)
+        except BaseException:
+            self._end()
+            raise
 
     def _await_attached(self, pid: int) -> None:
         deadline = time.monotonic() + 10
@@ -85,10 +89,14 @@ class Trace:
             if self._process.poll() is not None:
                 assert self._process.stderr is not None
                 raise AssertionError(f"strace: {self._process.stderr.read()}")
-            traced = [
-                "TracerPid:\t0\n" not in (thread / "status").read_text()
-                for thread in threads.iterdir()
-            ]
+            try:
+                traced = [
+                    "TracerPid:\t0\n" not in (thread / "status").read_text()
+                    for thread in threads.iterdir()
+                ]
+            except (FileNotFoundError, ProcessLookupError):
+                assert threads.exists(), f"{pid} has ended"
+                continue  # a thread has
             if all(traced):
                 return
             time.sleep(0.005)
@@ -145,6 +153,9 @@ class Trace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
         try:
