@@ -87,6 +87,8 @@ class Trace:
         threads = Path(f"/proc/{pid}/task")
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
+                if self.struck():  # already
+                    return
                 assert self._process.stderr is not None
                 raise AssertionError(f"strace: {self._process.stderr.read()}")
             try:
@@ -95,8 +97,8 @@ class Trace:
                     for thread in threads.iterdir()
                 ]
             except (FileNotFoundError, ProcessLookupError):
-                assert threads.exists(), f"{pid} has ended"
-                continue  # a thread has
+                time.sleep(0.005)  # a thread has ended, or the process: then strace ends as well
+                continue
             if all(traced):
                 return
             time.sleep(0.005)
