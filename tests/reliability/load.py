@@ -54,7 +54,7 @@ KINDS: Final = {
         ("never-{mark}@example.test",),
     ),
     "discarded": Kind(1, (), (), nobody=(f"double-bounce@{DOMAIN}",)),
-    "abandoned": Kind(1, ("{box}",)),
+    "abandoned": Kind(1, ("{box}",), sizes=(4000, 700_000)),
 }
 _PAUSE: Final = 0.1  # seconds, after a connection that failed
 
