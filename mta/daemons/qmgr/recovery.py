@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Container
 from typing import Final
 
+from mta.daemons.qmgr.ages import born
 from mta.daemons.qmgr.scheduler import Entry
 from mta.queue.errors import (
     QueueFileCorrupt,
@@ -21,6 +22,7 @@ from mta.queue.errors import (
 from mta.queue.layout import State
 from mta.queue.queue_id import arrival_time
 from mta.queue.store import QueueStore
+from mta.util.clock import boottime
 from mta.util.log import Log
 
 __all__ = ["Recovery"]
@@ -67,7 +69,7 @@ class Recovery:
             except (QueueFileMissing, QueueFileIncomplete, QueueFileCorrupt, OSError) as error:
                 self._log.debug("not_found", queue_id=queue_id, state=state, reason=str(error))
             else:
-                return Entry(0.0, queue_id, deferred=state == "deferred", found=True)
+                return _waiting(state, queue_id, 0.0)
         return None
 
     def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
@@ -85,11 +87,20 @@ class Recovery:
 
     def _entry(self, state: State, queue_id: str) -> Entry | None:
         if state == "incoming":
-            return Entry(arrival_time(queue_id), queue_id, deferred=False, found=True)
+            return _waiting(state, queue_id, arrival_time(queue_id))
         try:
-            return Entry(self._store.due(state, queue_id), queue_id, deferred=True, found=True)
+            return _waiting(state, queue_id, self._store.due(state, queue_id))
         except QueueFileMissing:
             return None
         except OSError as error:  # of this file, or of ours: the next scan will see
             self._log.error("unreadable", queue_id=queue_id, reason=str(error))
             return None
+
+
+def _waiting(state: State, queue_id: str, due: float) -> Entry:
+    """The entry of a message that is due then, in seconds since the epoch."""
+    now, deferred = time.time(), state == "deferred"
+    birth = born(arrival_time(queue_id), now, time.monotonic())
+    # Fresh mail does not wait, not even where it is from the future.
+    pause = due - now if deferred else min(0.0, due - now)
+    return Entry(boottime() + pause, queue_id, deferred=deferred, found=True, born=birth)
