@@ -249,6 +249,9 @@ class _Trial:
 
     def judge(self) -> None:
         """Hold what arrived, and what senders were told, against what was acknowledged."""
+        for kind in sorted(set(self._kinds)):
+            if not self._tried[kind]:
+                self._fail(f"nothing was waiting when the clock was set {kind}")
         self._look()
         arrived = Counter(self._box.subjects)
         for each in self._peer.messages:
@@ -308,9 +311,6 @@ class _Trial:
         )
         heads = ("the clock is set", "jumps", "in the queue then", "tried again", "sent after it")
         self._report.tables.append(Table("Jumps by their kind, and messages", heads, rows))
-        for kind in sorted(set(self._kinds)):
-            if not self._tried[kind]:
-                self._fail(f"nothing was waiting when the clock was set {kind}")
 
     def _after(self, letter: Letter | None = None) -> str:
         jumps = self.jumped if letter is None else self.jumped[: letter.chapter + 1]

@@ -8,8 +8,6 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable
-from typing import Any
 
 __all__ = ["FILE", "FORM", "install"]
 
@@ -18,7 +16,7 @@ FORM = struct.Struct("dd")  # seconds: of the wall clock; of the clock that goes
 
 
 def install() -> None:
-    """Replace what tells the time."""
+    """Replace what tells the time; who asks for the present otherwise, gets the truth."""
     with open(FILE, "rb") as file:
         offsets = mmap.mmap(file.fileno(), FORM.size, prot=mmap.PROT_READ)
     true_time, true_time_ns, true_clock = time.time, time.time_ns, time.clock_gettime
@@ -34,18 +32,7 @@ def install() -> None:
         offset = {time.CLOCK_REALTIME: wall, time.CLOCK_BOOTTIME: asleep}.get(clock, 0.0)
         return true_clock(clock) + float(offset)
 
-    def at_present(broken_down: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda seconds=None: broken_down(false_time() if seconds is None else seconds)
-
     time.time, time.time_ns, time.clock_gettime = false_time, false_time_ns, false_clock
-    time.localtime, time.gmtime = at_present(time.localtime), at_present(time.gmtime)
-    time.ctime = at_present(time.ctime)
-    true_strftime = time.strftime
-
-    def false_strftime(form: str, moment: "time.struct_time | None" = None) -> str:
-        return true_strftime(form, time.localtime() if moment is None else moment)
-
-    time.strftime = false_strftime
 
 
 if os.path.exists(FILE):  # else this is the source that interpreters get copies of

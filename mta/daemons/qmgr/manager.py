@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from mta.config.parameters import Parameters
-from mta.daemons.qmgr.ages import Jumps, born, settled
+from mta.daemons.qmgr.ages import WallClock, settled
 from mta.daemons.qmgr.delivery import Deliveries
 from mta.daemons.qmgr.message import Again, Attempt, Hold, Owe, Postpone, Remove, Verdict
 from mta.daemons.qmgr.recovery import Recovery
@@ -74,13 +74,13 @@ class Manager:
         self._active_limit = active_limit
         self._loop = loop
         self._log = log
-        self._recovery = Recovery(store, log)
+        self._clock = WallClock(time.time(), time.monotonic())
+        self._recovery = Recovery(store, self._born, log)
         self._calendar = Calendar()
         self._active: dict[str, asyncio.Task[None]] = {}
         self._memories: dict[str, _Memory] = {}
         self._verifier = ThreadPoolExecutor(1, "verify")
         self._disposer = Disposer(loop, log)
-        self._jumps = Jumps(time.time(), time.monotonic())
         self._look = asyncio.Event()
         self._begin_at: asyncio.Handle | None = None
         self._begin_time = 0.0  # of the loop; uvloop's handles do not always know theirs
@@ -94,7 +94,7 @@ class Manager:
     def arrived(self, queue_id: str) -> None:
         """A message was committed to incoming/, or so somebody says."""
         if queue_id not in self:
-            birth = born(arrival_time(queue_id), time.time(), time.monotonic())
+            birth = self._born(queue_id)
             self._wait(Entry(boottime(), queue_id, deferred=False, found=False, born=birth))
 
     def flush(self, queue_id: str) -> int:
@@ -146,9 +146,13 @@ class Manager:
                 continue
 
     def _look_at_clock(self) -> None:
-        jump = self._jumps.look(time.time(), time.monotonic())
+        jump = self._clock.look(time.time(), time.monotonic())
         if jump:
             self._log.warning("clock_jumped", seconds=round(jump, 3))
+
+    def _born(self, queue_id: str) -> float:
+        self._look_at_clock()
+        return self._clock.born(arrival_time(queue_id))
 
     def _is_busy(self) -> bool:
         return bool(self._active)

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Container
 from typing import Final
 
-from mta.daemons.qmgr.ages import born
 from mta.daemons.qmgr.scheduler import Entry
 from mta.queue.errors import (
     QueueFileCorrupt,
@@ -35,8 +34,10 @@ _STATES: Final[tuple[State, ...]] = ("incoming", "deferred")
 class Recovery:
     """Finds waiting messages, and sets aside what is none."""
 
-    def __init__(self, store: QueueStore, log: Log) -> None:
+    def __init__(self, store: QueueStore, born: Callable[[str], float], log: Log) -> None:
+        """`born` tells when a message arrived: see `Entry`."""
         self._store = store
+        self._born = born
         self._log = log
 
     async def scan(
@@ -69,7 +70,7 @@ class Recovery:
             except (QueueFileMissing, QueueFileIncomplete, QueueFileCorrupt, OSError) as error:
                 self._log.debug("not_found", queue_id=queue_id, state=state, reason=str(error))
             else:
-                return _waiting(state, queue_id, 0.0)
+                return self._waiting(state, queue_id, 0.0)
         return None
 
     def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
@@ -87,20 +88,19 @@ class Recovery:
 
     def _entry(self, state: State, queue_id: str) -> Entry | None:
         if state == "incoming":
-            return _waiting(state, queue_id, arrival_time(queue_id))
+            return self._waiting(state, queue_id, arrival_time(queue_id))
         try:
-            return _waiting(state, queue_id, self._store.due(state, queue_id))
+            return self._waiting(state, queue_id, self._store.due(state, queue_id))
         except QueueFileMissing:
             return None
         except OSError as error:  # of this file, or of ours: the next scan will see
             self._log.error("unreadable", queue_id=queue_id, reason=str(error))
             return None
 
-
-def _waiting(state: State, queue_id: str, due: float) -> Entry:
-    """The entry of a message that is due then, in seconds since the epoch."""
-    now, deferred = time.time(), state == "deferred"
-    birth = born(arrival_time(queue_id), now, time.monotonic())
-    # Fresh mail does not wait, not even where it is from the future.
-    pause = due - now if deferred else min(0.0, due - now)
-    return Entry(boottime() + pause, queue_id, deferred=deferred, found=True, born=birth)
+    def _waiting(self, state: State, queue_id: str, due: float) -> Entry:
+        """The entry of a message that is due then, in seconds since the epoch."""
+        pause, deferred = due - time.time(), state == "deferred"
+        if not deferred:  # fresh mail does not wait, not even where it is from the future
+            pause = min(0.0, pause)
+        birth = self._born(queue_id)
+        return Entry(boottime() + pause, queue_id, deferred=deferred, found=True, born=birth)

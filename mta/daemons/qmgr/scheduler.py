@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     queue_id: str
     deferred: bool  # its file lies in deferred/, not in incoming/
     found: bool  # by a scan, so that nobody vouches for its content yet
-    born: float  # see `mta.daemons.qmgr.ages`
+    born: float  # when it arrived, by a clock that nobody sets: see `mta.daemons.qmgr.ages`
 
 
 def backoff(age: float, minimal: float, maximal: float) -> float:
