@@ -8,6 +8,7 @@ old       for the next host, which never takes it: the sender is told when it is
 kept      for the next host, which takes it once it relents
 """
 
+import itertools
 import random
 import re
 import threading
@@ -22,6 +23,7 @@ from typing import Final, Self
 from support.instance import DOMAIN, Instance
 from support.load import message
 from support.smtp_peer import Action
+from support.waiting import wait_until
 
 __all__ = ["BOX", "MOST_TRIES", "Letter", "Letters", "Mailbox", "Moods", "Traffic"]
 
@@ -92,15 +94,29 @@ class Letters:
 
     sent: list[Letter] = field(default_factory=list)
     chapter: int = -1
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def send(self, instance: Instance, kind: str, tries: int = 0) -> Letter:
         """Send one; OSError, EOFError or AssertionError where it was not acknowledged."""
-        letter = Letter(f"{kind}-{tries}-{len(self.sent)}", kind, sent=time.monotonic())
+        letter = Letter(f"{kind}-{tries}-{next(self._numbers)}", kind, sent=time.monotonic())
         self.sent.append(letter)
         with instance.smtp(timeout=30.0) as client:
             client.greeted().mail(SENDER, [letter.recipient], message(letter.mark))
             letter.chapter = self.chapter
             letter.acknowledged = True
+        return letter
+
+    def insist(self, instance: Instance, kind: str, tries: int = 0) -> Letter:
+        """Send one, again where a daemon that is killed refuses it or leaves it unanswered."""
+
+        def attempt() -> Letter | None:
+            try:
+                return self.send(instance, kind, tries)
+            except (OSError, EOFError, AssertionError):
+                return None
+
+        letter = wait_until(attempt, f"the acknowledgement of a message of kind {kind}", 60.0)
+        assert letter is not None
         return letter
 
     def of(self, kind: str) -> list[Letter]:
