@@ -21,7 +21,10 @@ def log_outcome(
     delay: float,
     reason: str = "",
 ) -> None:
-    """Write the event `delivery`; `delay` is the message's age, `reason` for the log alone."""
+    """Write the event `delivery`; `delay` is the message's age, `reason` for the log alone.
+
+    A clock that was set back since the message arrived makes no delay negative.
+    """
     write = log.info if outcome.disposition is Disposition.DELIVERED else log.warning
     write(
         "delivery",
@@ -29,7 +32,7 @@ def log_outcome(
         to=recipient.address,
         original_to=recipient.original,
         relay=outcome.relay,
-        delay=round(delay, 3),
+        delay=round(max(0.0, delay), 3),
         dsn=outcome.status.enhanced,
         status=_WORDS[outcome.disposition],
         text=outcome.status.text,

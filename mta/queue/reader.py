@@ -43,7 +43,8 @@ class QueueFile:
     """One open queue file; close it, or use it as a context manager.
 
     `outcomes` holds the last word on each recipient attempted so far, by its index; `reported` the
-    bounced recipients of whom the sender was told, `delay_reported` whether he was told of a delay.
+    bounced recipients of whom the sender was told, `delay_reported` whether he was told of a delay;
+    `tried` is the earliest moment that the journal tells of, None where there is none.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class QueueFile:
         "reason",
         "reported",
         "size",
+        "tried",
     )
 
     def __init__(self, queue_id: str, descriptor: int) -> None:
@@ -72,6 +74,7 @@ class QueueFile:
         self.outcomes: dict[int, Attempted] = {}
         self.reported: set[int] = set()
         self.delay_reported = False
+        self.tried: float | None = None
         self.size = os.fstat(descriptor).st_size  # octets of the whole file
         first = os.pread(descriptor, _FIRST_READ, 0)
         body = decode_head(queue_id, first)
@@ -165,6 +168,7 @@ class QueueFile:
                 raise QueueFileCorrupt(self.queue_id, f"damaged journal: {error}") from error
 
     def _note(self, record: JournalRecord) -> None:
+        self.tried = record.when if self.tried is None else min(self.tried, record.when)
         match record:
             case Retry():
                 self.attempts = record.attempts

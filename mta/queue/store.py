@@ -23,6 +23,7 @@ from mta.queue.reader import INCOMPLETE_MODE, StoredMessage, open_message
 __all__ = ["QueueStore"]
 
 _LEFTOVER_AGE: Final = 36 * 3600.0  # seconds; Postfix's age for a file that nobody completes
+_LEFTOVER_WATCH: Final = 60.0  # seconds for which it must have been seen like that
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -33,6 +34,7 @@ class QueueStore:
     def __init__(self, root: str = ".") -> None:
         # O_PATH: a sandboxed daemon may name files below it without being allowed to list it.
         self.descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._leftovers: dict[str, float] = {}  # by the last scan; since when, time.monotonic()
 
     def close(self) -> None:
         """Close the descriptor; the store is of no use afterwards."""
@@ -46,8 +48,12 @@ class QueueStore:
         """The ids in that state as they are found, in no order.
 
         Only `incoming` can hold unfinished files: they are passed over, and removed when nobody
-        has written to them for 36 hours. Names that are no queue ids are passed over.
+        has written to them for 36 hours, and scans a minute apart saw them like that: one scan
+        must not believe the clock, for it may have jumped, or the machine may have slept, while a
+        message was being written; or a file server has another. Names that are no queue ids are
+        passed over.
         """
+        leftovers: dict[str, float] = {}
         for digit in ALPHABET:
             try:
                 folder = os.open(f"{state}/{digit}", _DIRECTORY, dir_fd=self.descriptor)
@@ -58,10 +64,12 @@ class QueueStore:
                     for entry in entries:
                         if entry.name[-1] != digit or not is_queue_id(entry.name):
                             continue
-                        if state != "incoming" or self._is_complete(entry):
+                        if state != "incoming" or self._is_complete(entry, leftovers):
                             yield entry.name
             finally:
                 os.close(folder)
+        if state == "incoming":
+            self._leftovers = leftovers
 
     def append_log(self, state: State, queue_id: str, records: Iterable[JournalRecord]) -> None:
         """Append to a message's journal with one write; QueueFileMissing if it is gone."""
@@ -145,8 +153,8 @@ class QueueStore:
             return 0
         return found.f_bavail * found.f_frsize
 
-    def _is_complete(self, entry: os.DirEntry[str]) -> bool:
-        """Whether the file is complete; an abandoned one is removed."""
+    def _is_complete(self, entry: os.DirEntry[str], leftovers: dict[str, float]) -> bool:
+        """Whether the file is complete; an abandoned one is removed, or noted in `leftovers`."""
         try:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
@@ -154,7 +162,12 @@ class QueueStore:
         if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != INCOMPLETE_MODE:
             return True  # as far as a scan can tell
         if time.time() - found.st_mtime > _LEFTOVER_AGE:
-            self._remove_leftover(entry.name)
+            now = time.monotonic()
+            since = self._leftovers.get(entry.name, now)
+            if now - since >= _LEFTOVER_WATCH:
+                self._remove_leftover(entry.name)
+            else:
+                leftovers[entry.name] = since
         return False
 
     def _remove_leftover(self, queue_id: str) -> None:

@@ -52,6 +52,7 @@ class Instance:
         self.mail = directory / "mail"
         self.log_file = directory / "log" / "mail.log"
         self.port = free_port()
+        self.python = sys.executable  # what runs the commands, and so the system
         self.parameters: dict[str, Any] = {
             "queue_directory": str(self.queue),
             "log_file": str(self.log_file),
@@ -86,7 +87,7 @@ class Instance:
         self, *arguments: str, succeeds: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run one `mta` command, as an operator would."""
-        command = [sys.executable, "-I", "-m", "mta.commands", "-c", str(self.config), *arguments]
+        command = [self.python, "-I", "-m", "mta.commands", "-c", str(self.config), *arguments]
         done = subprocess.run(
             command,
             cwd="/",

@@ -4,6 +4,7 @@ __main__      what it may touch, who may speak to it, its life
 lock          one queue manager a queue
 recovery      the scan: what the queue directories hold
 scheduler     the order: due times, backoff (pure)
+ages          how old a message is, whatever becomes of the clock (pure)
 manager       the loop: what is due is attempted, at most so many at once
 message       one message during one attempt: who is left, what to record, whom to tell (pure)
 delivery      routes and requests: recipients -> outcomes

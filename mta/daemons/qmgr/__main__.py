@@ -11,6 +11,10 @@ DESCRIPTION
     where there is nobody to tell, it goes to hold/. An operator may have a message returned before
     its time; qmgr remembers that in memory only, until it is done.
 
+    Pauses are kept by a clock that nobody sets, and goes on while the machine sleeps; ages by one
+    that stands still then. Where the wall clock jumps, messages become neither due nor too old for
+    it. One that arrived while the clock was ahead ages from its first attempt.
+
     Destinations have windows of parallel deliveries that follow from success and failure. One that
     cannot be reached is suspended for minimal_backoff_time: mail for it is deferred at once with
     the reason, and then one delivery at a time probes it. A flush ends all suspensions.
@@ -24,13 +28,15 @@ STANDARDS
 
 DIAGNOSTICS
     Events of the log: active, delivery (where no agent decided), removed, deferred, held, reported,
-    report_failed, suspended, resumed, corrupt, request_lost, outcome_ignored, queue_error. Exit
-    status 75 when another queue manager keeps pid/qmgr.lock for most of service_checkin_time.
+    report_failed, suspended, resumed, corrupt, request_lost, outcome_ignored, queue_error,
+    clock_jumped. Exit status 75 when another queue manager keeps pid/qmgr.lock for most of
+    service_checkin_time.
 
 BUGS
     A crash between the bounce service's answer and the next record repeats a report. A backlog of
     more than qmgr_message_active_limit messages to one destination that is slow but alive keeps
-    other mail waiting.
+    other mail waiting. Of jumps of the wall clock only those are known that this process lived
+    through: started after one, it takes messages for as old as the wall clock says.
 
 CONFIGURATION PARAMETERS
     minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, bounce_queue_lifetime,

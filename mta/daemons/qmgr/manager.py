@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from mta.config.parameters import Parameters
+from mta.daemons.qmgr.ages import WallClock, settled
 from mta.daemons.qmgr.delivery import Deliveries
 from mta.daemons.qmgr.message import Again, Attempt, Hold, Owe, Postpone, Remove, Verdict
 from mta.daemons.qmgr.recovery import Recovery
@@ -29,8 +30,10 @@ from mta.queue.disposal import Disposer
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
 from mta.queue.journal import JournalRecord, Retry
 from mta.queue.layout import State
+from mta.queue.queue_id import arrival_time
 from mta.queue.reader import StoredMessage
 from mta.queue.store import QueueStore
+from mta.util.clock import boottime
 from mta.util.log import Log
 
 __all__ = ["Manager"]
@@ -71,7 +74,8 @@ class Manager:
         self._active_limit = active_limit
         self._loop = loop
         self._log = log
-        self._recovery = Recovery(store, log)
+        self._clock = WallClock(time.time(), time.monotonic())
+        self._recovery = Recovery(store, self._born, log)
         self._calendar = Calendar()
         self._active: dict[str, asyncio.Task[None]] = {}
         self._memories: dict[str, _Memory] = {}
@@ -90,7 +94,8 @@ class Manager:
     def arrived(self, queue_id: str) -> None:
         """A message was committed to incoming/, or so somebody says."""
         if queue_id not in self:
-            self._wait(Entry(time.time(), queue_id, deferred=False, found=False))
+            birth = self._born(queue_id)
+            self._wait(Entry(boottime(), queue_id, deferred=False, found=False, born=birth))
 
     def flush(self, queue_id: str) -> int:
         """Try one message now, or all when `queue_id` is empty; the count of those that waited.
@@ -98,7 +103,7 @@ class Manager:
         Suspended destinations are tried as well: an operator knows more than the last failure.
         """
         self._deliveries.probe()
-        count = self._calendar.hasten(time.time(), queue_id)
+        count = self._calendar.hasten(boottime(), queue_id)
         self._look.set()
         self._schedule(0.0)
         return count
@@ -114,7 +119,7 @@ class Manager:
                 return 0
             self._wait(entry)
         self._memories.setdefault(queue_id, _Memory()).given_up = True
-        self._calendar.hasten(time.time(), queue_id)
+        self._calendar.hasten(boottime(), queue_id)
         self._schedule(0.0)
         return 1
 
@@ -126,18 +131,28 @@ class Manager:
         """Scan at once, then every `queue_run_delay` and whenever asked, for ever."""
         while True:
             self._look.clear()
+            self._look_at_clock()
             try:
                 async with aclosing(self._recovery.scan(self, self._is_busy)) as found:
                     async for entry in found:
                         self._wait(entry)
             except Exception as error:  # noqa: BLE001 - without the scan messages are forgotten
                 self._log.failure("scan_failed", error)
-            self._schedule(0.0)  # the clock may have been set
+            self._schedule(0.0)  # the loop's timers stood still while the machine slept
             try:
                 async with asyncio.timeout(self._parameters.queue_run_delay):
                     await self._look.wait()
             except TimeoutError:
                 continue
+
+    def _look_at_clock(self) -> None:
+        jump = self._clock.look(time.time(), time.monotonic())
+        if jump:
+            self._log.warning("clock_jumped", seconds=round(jump, 3))
+
+    def _born(self, queue_id: str) -> float:
+        self._look_at_clock()
+        return self._clock.born(arrival_time(queue_id))
 
     def _is_busy(self) -> bool:
         return bool(self._active)
@@ -158,7 +173,7 @@ class Manager:
 
     def _wait(self, entry: Entry) -> None:
         # A retry time on a file is gossip, and clocks get set back: nothing waits longer than this.
-        now = time.time()
+        now = boottime()
         due = min(entry.due, now + self._parameters.maximal_backoff_time)
         self._calendar.put(entry._replace(due=due))
         self._schedule(due - now)
@@ -177,7 +192,7 @@ class Manager:
 
     def _begin(self) -> None:
         self._begin_at = None
-        now = time.time()
+        now = boottime()
         for _ in range(_BURST):
             if len(self._active) >= self._active_limit:
                 return  # the next attempt to end calls again
@@ -216,11 +231,13 @@ class Manager:
                 if not _lock(message.descriptor):
                     # Its writer has not yet flushed it, or an agent that a former queue manager
                     # asked still delivers it.
-                    return entry._replace(due=time.time() + _LOCKED_PAUSE)
+                    return entry._replace(due=boottime() + _LOCKED_PAUSE)
                 if entry.found:
                     await self._loop.run_in_executor(self._verifier, message.verify_content)
+                arrived, tried = message.envelope.arrived, message.tried
+                birth = settled(entry.born, time.monotonic(), arrived, tried)
                 attempt = await self._attempt(message)
-                return await self._settle(entry, message, attempt)
+                return await self._settle(entry._replace(born=birth), message, attempt)
         except (QueueFileMissing, QueueFileIncomplete) as error:
             # Notified twice, or an operator was faster; or still being written: cleanup tells.
             self._log.debug("passed_over", queue_id=entry.queue_id, reason=error.reason)
@@ -264,10 +281,11 @@ class Manager:
 
     async def _settle(self, entry: Entry, message: StoredMessage, attempt: Attempt) -> Entry | None:
         """Tell the sender, and bring the verdict to the file; return the message's next entry."""
+        age = time.monotonic() - entry.born
         try:
-            self._end(message, attempt)
-            await self._reporter.tell(message, attempt, self._record)
-            verdict = attempt.verdict(time.time(), self._parameters)
+            self._end(message, attempt, age)
+            await self._reporter.tell(message, attempt, age, self._record)
+            verdict = attempt.verdict(age, self._parameters)
             return self._apply(verdict, entry, message, attempt)
         except OSError as error:
             self._log.error("queue_error", queue_id=message.queue_id, reason=str(error))
@@ -275,24 +293,24 @@ class Manager:
             memory.unwritten = attempt.unwritten
             return self._soon(entry)
 
-    def _end(self, message: StoredMessage, attempt: Attempt) -> None:
+    def _end(self, message: StoredMessage, attempt: Attempt, age: float) -> None:
         """Decide about the recipients for whom the attempt was the last, whatever it brought."""
         memory = self._memories.get(message.queue_id)
         if memory is not None and memory.given_up:
-            self._decide(message, attempt, attempt.give_up())
+            self._decide(message, attempt, attempt.give_up(), age)
         elif memory is not None and memory.losses >= _MOST_LOSSES:
-            self._decide(message, attempt, attempt.lose())
-        self._decide(message, attempt, attempt.expire(time.time(), self._parameters))
+            self._decide(message, attempt, attempt.lose(), age)
+        self._decide(message, attempt, attempt.expire(age, self._parameters), age)
 
-    def _decide(self, message: StoredMessage, attempt: Attempt, outcomes: list[Outcome]) -> None:
+    def _decide(
+        self, message: StoredMessage, attempt: Attempt, outcomes: list[Outcome], age: float
+    ) -> None:
         """Outcomes that no agent gave: the log has them from us."""
-        now = time.time()
-        attempt.note(now, outcomes)
-        envelope = message.envelope
+        attempt.note(time.time(), outcomes)
         for outcome in outcomes:
-            recipient = envelope.recipients[outcome.index]
+            recipient = message.envelope.recipients[outcome.index]
             given = DeliverRecipient(outcome.index, recipient.address, recipient.original)
-            log_outcome(self._log, message.queue_id, given, outcome, now - envelope.arrived)
+            log_outcome(self._log, message.queue_id, given, outcome, age)
 
     def _apply(
         self, verdict: Verdict, entry: Entry, message: StoredMessage, attempt: Attempt
@@ -312,23 +330,26 @@ class Manager:
                 return None
             case Owe(reason):
                 following = self._soon(entry)
-                self._defer(message, attempt, message.attempts, following.due, reason)
+                pause = following.due - boottime()
+                self._defer(message, attempt, message.attempts, pause, reason)
                 return following._replace(deferred=True, found=False)
-            case Postpone(due, reason):
-                self._defer(message, attempt, message.attempts + 1, due, reason)
+            case Postpone(pause, reason):
+                self._defer(message, attempt, message.attempts + 1, pause, reason)
                 memory = self._memories.pop(queue_id, None)
                 if memory is not None and memory.given_up:  # while the sender was told of others
                     self._memories[queue_id] = _Memory(given_up=True)
-                    due = time.time()
-                return Entry(due, queue_id, deferred=True, found=False)
+                    pause = 0.0
+                return entry._replace(due=boottime() + pause, deferred=True, found=False)
             case Again():
                 self._record(message, attempt)
                 return self._soon(entry._replace(found=False))
 
     def _defer(
-        self, message: StoredMessage, attempt: Attempt, attempts: int, due: float, reason: str
+        self, message: StoredMessage, attempt: Attempt, attempts: int, pause: float, reason: str
     ) -> None:
-        self._record(message, attempt, Retry(time.time(), attempts, due, reason))
+        now = time.time()
+        due = now + pause
+        self._record(message, attempt, Retry(now, attempts, due, reason))
         self._store.set_due(message.state, message.queue_id, due)
         if message.state != "deferred":
             self._store.move(message.queue_id, message.state, "deferred")
@@ -347,7 +368,7 @@ class Manager:
         memory = self._memories.setdefault(entry.queue_id, _Memory())
         pause = min(_FIRST_PAUSE * 2**memory.losses, self._parameters.minimal_backoff_time)
         memory.losses = min(memory.losses + 1, _MOST_LOSSES)
-        return entry._replace(due=time.time() + pause)
+        return entry._replace(due=boottime() + pause)
 
 
 def _state(entry: Entry) -> State:

@@ -3,7 +3,7 @@
 The law: a recipient who was delivered or bounced is never tried again; a message leaves the queue
 only when each of its recipients was delivered, or bounced and its sender told. Who is left when
 the message is too old, or when an operator gave it up, is bounced, but never for want of an agent
-that lives through the attempt. Pure: the time is an argument.
+that lives through the attempt. Pure: the time is an argument, and so is the age.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from mta.config.parameters import Parameters
-from mta.daemons.qmgr.scheduler import next_attempt
+from mta.daemons.qmgr.scheduler import backoff
 from mta.ipc.messages import Outcome
 from mta.proto.envelope import Envelope, Recipient
 from mta.proto.status import Disposition, ReportKind, Status
@@ -45,7 +45,7 @@ class Owe(Struct, frozen=True):
 class Postpone(Struct, frozen=True):
     """Some recipients were deferred."""
 
-    next_attempt: float  # seconds since the epoch
+    pause: float  # seconds until the next attempt
     reason: str
 
 
@@ -111,12 +111,12 @@ class Attempt:
             Outcome(index, Disposition.DEFERRED, _LOST, _NOBODY) for index in sorted(self._pending)
         ]
 
-    def expire(self, now: float, parameters: Parameters) -> list[Outcome]:
+    def expire(self, age: float, parameters: Parameters) -> list[Outcome]:
         """The outcomes of those who are left although the message is too old: for `note`."""
         lifetime = parameters.maximal_queue_lifetime
         if not self._envelope.sender:
             lifetime = parameters.bounce_queue_lifetime
-        if self._pending or now - self._envelope.arrived < lifetime:
+        if self._pending or age < lifetime:
             return []
         return self._bounce_rest("delivery time expired")
 
@@ -147,31 +147,25 @@ class Attempt:
         """Whether recipients have no outcome of this attempt yet."""
         return bool(self._pending)
 
-    def owed(self, now: float, parameters: Parameters) -> ReportKind | None:
+    def owed(self, age: float, parameters: Parameters) -> ReportKind | None:
         """What the sender is to be told now that the attempt is over."""
         if self._pending:
             return None
         if not self._nobody_to_tell and self._bounced() - self._reported:
             return ReportKind.FAILURE
-        age = now - self._envelope.arrived
         warned = self._delay_reported or not self._envelope.sender
         if not warned and 0 < parameters.delay_warning_time <= age and self.recipients():
             return ReportKind.DELAY
         return None
 
-    def verdict(self, now: float, parameters: Parameters) -> Verdict:
+    def verdict(self, age: float, parameters: Parameters) -> Verdict:
         """What becomes of the message; to be asked when the sender was told what he is owed."""
         if self._pending:
             return Again()
         left = self.recipients()
         if left:
-            when = next_attempt(
-                now,
-                self._envelope.arrived,
-                parameters.minimal_backoff_time,
-                parameters.maximal_backoff_time,
-            )
-            return Postpone(when, self._deferral(left))
+            pause = backoff(age, parameters.minimal_backoff_time, parameters.maximal_backoff_time)
+            return Postpone(pause, self._deferral(left))
         untold = sorted(self._bounced() - self._reported)
         if not untold:
             return Remove()

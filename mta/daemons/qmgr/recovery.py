@@ -21,6 +21,7 @@ from mta.queue.errors import (
 from mta.queue.layout import State
 from mta.queue.queue_id import arrival_time
 from mta.queue.store import QueueStore
+from mta.util.clock import boottime
 from mta.util.log import Log
 
 __all__ = ["Recovery"]
@@ -33,8 +34,10 @@ _STATES: Final[tuple[State, ...]] = ("incoming", "deferred")
 class Recovery:
     """Finds waiting messages, and sets aside what is none."""
 
-    def __init__(self, store: QueueStore, log: Log) -> None:
+    def __init__(self, store: QueueStore, born: Callable[[str], float], log: Log) -> None:
+        """`born` tells when a message arrived: see `Entry`."""
         self._store = store
+        self._born = born
         self._log = log
 
     async def scan(
@@ -67,7 +70,7 @@ class Recovery:
             except (QueueFileMissing, QueueFileIncomplete, QueueFileCorrupt, OSError) as error:
                 self._log.debug("not_found", queue_id=queue_id, state=state, reason=str(error))
             else:
-                return Entry(0.0, queue_id, deferred=state == "deferred", found=True)
+                return self._waiting(state, queue_id, 0.0)
         return None
 
     def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
@@ -85,11 +88,19 @@ class Recovery:
 
     def _entry(self, state: State, queue_id: str) -> Entry | None:
         if state == "incoming":
-            return Entry(arrival_time(queue_id), queue_id, deferred=False, found=True)
+            return self._waiting(state, queue_id, arrival_time(queue_id))
         try:
-            return Entry(self._store.due(state, queue_id), queue_id, deferred=True, found=True)
+            return self._waiting(state, queue_id, self._store.due(state, queue_id))
         except QueueFileMissing:
             return None
         except OSError as error:  # of this file, or of ours: the next scan will see
             self._log.error("unreadable", queue_id=queue_id, reason=str(error))
             return None
+
+    def _waiting(self, state: State, queue_id: str, due: float) -> Entry:
+        """The entry of a message that is due then, in seconds since the epoch."""
+        pause, deferred = due - time.time(), state == "deferred"
+        if not deferred:  # fresh mail does not wait, not even where it is from the future
+            pause = min(0.0, pause)
+        birth = self._born(queue_id)
+        return Entry(boottime() + pause, queue_id, deferred=deferred, found=True, born=birth)

@@ -35,13 +35,15 @@ class Reporter:
         self,
         message: StoredMessage,
         attempt: Attempt,
+        age: float,
         record: Callable[[StoredMessage, Attempt], None],
     ) -> None:
         """Have all that is owed told; what could not be stays owed, and the attempt knows why.
 
+        `age` is the message's, in seconds.
         `record` writes what the attempt has unwritten to the journal; its OSErrors pass.
         """
-        while (kind := attempt.owed(time.time(), self._parameters)) is not None:
+        while (kind := attempt.owed(age, self._parameters)) is not None:
             record(message, attempt)
             try:
                 report = await self._report(kind, message.queue_id, message.descriptor)

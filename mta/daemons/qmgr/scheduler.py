@@ -1,14 +1,14 @@
 """What is worked on next: due times, and the pause after a failure.
 
 The law: nothing is due before its time; fresh and deferred mail alternate, so that a backlog of
-either kind never starves the other. Pure: the clock is an argument, and times are seconds since
-the epoch.
+either kind never starves the other. Pure: the clock is an argument. It is one that nobody sets
+(`mta.util.clock`): what waits for an hour does so, whatever becomes of the wall clock.
 """
 
 import heapq
 from typing import Final, NamedTuple
 
-__all__ = ["Calendar", "Entry", "next_attempt"]
+__all__ = ["Calendar", "Entry", "backoff"]
 
 _SLACK: Final = 64  # outdated heap items that are not worth a rebuild
 
@@ -20,15 +20,15 @@ class Entry(NamedTuple):
     queue_id: str
     deferred: bool  # its file lies in deferred/, not in incoming/
     found: bool  # by a scan, so that nobody vouches for its content yet
+    born: float  # when it arrived, by a clock that nobody sets: see `mta.daemons.qmgr.ages`
 
 
-def next_attempt(now: float, arrived: float, minimal: float, maximal: float) -> float:
-    """When to try again: the pause is the message's age, at least `minimal`, at most `maximal`.
+def backoff(age: float, minimal: float, maximal: float) -> float:
+    """The pause before the next attempt: the message's age, at least `minimal`, at most `maximal`.
 
-    As in Postfix the pauses double by themselves, for each attempt finds the age doubled. A clock
-    set back makes the age negative and so the pause minimal.
+    As in Postfix the pauses double by themselves, for each attempt finds the age doubled.
     """
-    return now + max(minimal, min(now - arrived, maximal))
+    return max(minimal, min(age, maximal))
 
 
 class _DueTimes:

@@ -64,10 +64,10 @@ def outcomes(pattern: str) -> list[Outcome]:
         ("l", "d", 5, Remove()),
         ("dd", "--", 5, Remove()),  # the former attempt could not remove it
         ("-", "d", 90_000, Remove()),  # late, but there
-        ("-", "l", 5, Postpone(ARRIVED + 305, "450 4.2.1 later")),
-        ("l", "l", 600, Postpone(ARRIVED + 1200, "450 4.2.1 later")),
-        ("--", "dl", 5, Postpone(ARRIVED + 305, "450 4.2.1 later")),
-        ("--", "bl", 5, Postpone(ARRIVED + 305, "450 4.2.1 later")),  # others are still tried
+        ("-", "l", 5, Postpone(300, "450 4.2.1 later")),
+        ("l", "l", 600, Postpone(600, "450 4.2.1 later")),
+        ("--", "dl", 5, Postpone(300, "450 4.2.1 later")),
+        ("--", "bl", 5, Postpone(300, "450 4.2.1 later")),  # others are still tried
         ("-", "b", 5, Remove()),
         ("--", "db", 5, Remove()),
         ("bb", "--", 5, Remove()),
@@ -84,9 +84,9 @@ def test_verdicts_when_the_sender_was_told(
 ) -> None:
     attempt = Attempt(envelope(len(before)), known(before))
     attempt.note(ARRIVED + age, outcomes(now))
-    if attempt.owed(ARRIVED + age, PARAMETERS) is ReportKind.FAILURE:
+    if attempt.owed(age, PARAMETERS) is ReportKind.FAILURE:
         attempt.told(ARRIVED + age, ReportKind.FAILURE)
-    assert attempt.verdict(ARRIVED + age, PARAMETERS) == verdict
+    assert attempt.verdict(age, PARAMETERS) == verdict
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_verdicts_when_the_sender_was_told(
     [
         ("bb", False, Owe("the sender could not be told: no answer")),
         ("db", False, Owe("the sender could not be told: no answer")),
-        ("bl", False, Postpone(ARRIVED + 305, "450 4.2.1 later")),  # told with the next attempt
+        ("bl", False, Postpone(300, "450 4.2.1 later")),  # told with the next attempt
         ("bb", True, Hold("nobody to tell: 2 bounced: 550 5.1.1 unknown")),
         ("bd", True, Hold("nobody to tell: 1 bounced: 550 5.1.1 unknown")),
-        ("bl", True, Postpone(ARRIVED + 305, "450 4.2.1 later")),  # the other is still tried
+        ("bl", True, Postpone(300, "450 4.2.1 later")),  # the other is still tried
     ],
 )
 def test_verdicts_when_the_sender_was_not_told(
@@ -105,13 +105,13 @@ def test_verdicts_when_the_sender_was_not_told(
 ) -> None:
     attempt = Attempt(envelope(len(pattern)), {})
     attempt.note(ARRIVED + 5, outcomes(pattern))
-    assert attempt.owed(ARRIVED + 5, PARAMETERS) is ReportKind.FAILURE
+    assert attempt.owed(5, PARAMETERS) is ReportKind.FAILURE
     if nobody:
         attempt.nobody_to_tell()
-        assert attempt.owed(ARRIVED + 5, PARAMETERS) is None
+        assert attempt.owed(5, PARAMETERS) is None
     else:
         attempt.not_told("no answer")
-    assert attempt.verdict(ARRIVED + 5, PARAMETERS) == verdict
+    assert attempt.verdict(5, PARAMETERS) == verdict
 
 
 @pytest.mark.parametrize(
@@ -141,28 +141,28 @@ def test_what_the_sender_is_told(
 ) -> None:
     attempt = Attempt(envelope(len(before), sender), known(before), reported=map(int, reported))
     attempt.note(ARRIVED + age, outcomes(now))
-    assert attempt.owed(ARRIVED + age, PARAMETERS) is owed
+    assert attempt.owed(age, PARAMETERS) is owed
 
 
 def test_the_sender_is_told_of_each_matter_once() -> None:
     attempt = Attempt(envelope(2), {})
     attempt.note(ARRIVED + 8000, outcomes("bl"))
     told = []
-    while (kind := attempt.owed(ARRIVED + 8000, PARAMETERS)) is not None:
+    while (kind := attempt.owed(8000, PARAMETERS)) is not None:
         told.append(kind)
         attempt.told(ARRIVED + 8000, kind)
     assert told == [ReportKind.FAILURE, ReportKind.DELAY]
     assert attempt.unwritten[2:] == [Notified(ARRIVED + 8000, kind) for kind in told]
     following = Attempt(envelope(2), known("bl"), reported={0}, delay_reported=True)
     following.note(ARRIVED + 9000, outcomes("-l"))
-    assert following.owed(ARRIVED + 9000, PARAMETERS) is None
+    assert following.owed(9000, PARAMETERS) is None
 
 
 def test_no_delay_is_told_unless_an_operator_wants_it() -> None:
     attempt = Attempt(envelope(1), {})
     attempt.note(ARRIVED + 80_000, outcomes("l"))
     silent = msgspec.structs.replace(PARAMETERS, delay_warning_time=0.0)
-    assert attempt.owed(ARRIVED + 80_000, silent) is None
+    assert attempt.owed(80_000, silent) is None
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,6 @@ def test_no_delay_is_told_unless_an_operator_wants_it() -> None:
         ("s@example.org", "--", "l-", 90_000, []),  # one was lost: not without an attempt
         ("", "-", "l", 3599, []),
         ("", "-", "l", 3600, [0]),
-        ("s@example.org", "-", "l", -50, []),  # the clock was set back
     ],
 )
 def test_who_is_left_when_the_time_is_over_is_bounced(
@@ -183,7 +182,7 @@ def test_who_is_left_when_the_time_is_over_is_bounced(
 ) -> None:
     attempt = Attempt(envelope(len(before), sender), known(before))
     attempt.note(ARRIVED + age, outcomes(now))
-    last = attempt.expire(ARRIVED + age, PARAMETERS)
+    last = attempt.expire(age, PARAMETERS)
     status = Status(554, "5.4.7", "delivery time expired; last: 450 4.2.1 later")
     assert last == [Outcome(index, Disposition.BOUNCED, status, "none") for index in expired]
     attempt.note(ARRIVED + age, last)
@@ -193,9 +192,9 @@ def test_who_is_left_when_the_time_is_over_is_bounced(
 def test_a_lifetime_of_nothing_means_one_attempt() -> None:
     once = msgspec.structs.replace(PARAMETERS, bounce_queue_lifetime=0.0)
     attempt = Attempt(envelope(1, ""), {})
-    assert attempt.expire(ARRIVED, once) == []
+    assert attempt.expire(0, once) == []
     attempt.note(ARRIVED, outcomes("l"))
-    assert len(attempt.expire(ARRIVED, once)) == 1
+    assert len(attempt.expire(0, once)) == 1
 
 
 def test_an_operator_gives_up_whoever_is_left() -> None:
@@ -206,9 +205,9 @@ def test_an_operator_gives_up_whoever_is_left() -> None:
         3: "returned to the sender by the operator",
     }
     attempt.note(ARRIVED + 5, last)
-    assert attempt.owed(ARRIVED + 5, PARAMETERS) is ReportKind.FAILURE
+    assert attempt.owed(5, PARAMETERS) is ReportKind.FAILURE
     attempt.told(ARRIVED + 5, ReportKind.FAILURE)
-    assert attempt.verdict(ARRIVED + 5, PARAMETERS) == Remove()
+    assert attempt.verdict(5, PARAMETERS) == Remove()
 
 
 def test_a_long_reason_still_fits_a_status() -> None:
@@ -223,8 +222,8 @@ def test_what_no_agent_lived_through_is_a_deferral_in_the_end() -> None:
     attempt = Attempt(envelope(2), {})
     attempt.note(ARRIVED + 90_000, outcomes("d-"))
     attempt.note(ARRIVED + 90_000, attempt.lose())
-    assert isinstance(attempt.verdict(ARRIVED + 90_000, PARAMETERS), Postpone)
-    assert [outcome.index for outcome in attempt.expire(ARRIVED + 90_000, PARAMETERS)] == [1]
+    assert isinstance(attempt.verdict(90_000, PARAMETERS), Postpone)
+    assert [outcome.index for outcome in attempt.expire(90_000, PARAMETERS)] == [1]
 
 
 def test_only_those_who_are_not_finished_are_tried() -> None:
