@@ -16,16 +16,21 @@ DESCRIPTION
     the reason, and then one delivery at a time probes it. A flush ends all suspensions.
 
 SECURITY
-    Whoever can connect to public/qmgr may only name queue ids. Queue files and other daemons'
-    answers are checked as gossip. It writes the queue directories, and nothing else.
+    Whoever can connect to public/qmgr may only name queue ids, and nobody but the queue's owner
+    vouches for the content of what he names. Queue files and other daemons' answers are checked as
+    gossip. It writes the queue directories, and nothing else.
 
 STANDARDS
     RFC 3463 (enhanced status codes): 5.4.7 for what is too old, or given up by an operator.
 
 DIAGNOSTICS
     Events of the log: active, delivery (where no agent decided), removed, deferred, held, reported,
-    report_failed, suspended, resumed, corrupt, request_lost, outcome_ignored, queue_error. Exit
-    status 75 when another queue manager keeps pid/qmgr.lock for most of service_checkin_time.
+    report_failed, suspended, resumed, request_lost, outcome_ignored, queue_error. Of what lies in
+    the queue and is no message: corrupt (set aside, or not_moved), foreign_file (left alone, for
+    its name is no queue id), leftover_removed (its writer died), leftover_stays, unreadable;
+    foreign_files and stuck_files count those that are too many for a line each; scan_incomplete
+    names a folder. Exit status 75 when another queue manager keeps pid/qmgr.lock for most of
+    service_checkin_time.
 
 BUGS
     A crash between the bounce service's answer and the next record repeats a report. A backlog of
@@ -44,7 +49,10 @@ FILES
 """
 
 import asyncio
+import os
 import resource
+import socket
+from collections.abc import Callable
 from typing import Final
 
 from mta.daemons.qmgr.delivery import Deliveries
@@ -55,11 +63,14 @@ from mta.daemons.qmgr.transport import transports_of
 from mta.ipc.bounce import BounceClient
 from mta.ipc.messages import Accepted, Arrived, GiveUp, QmgrRequest
 from mta.ipc.rewrite import RewriteClient
-from mta.ipc.server import RequestServer
+from mta.ipc.server import RequestServer, ServerConnection
 from mta.master.daemon import Context, Needs, run
 from mta.queue.store import QueueStore
+from mta.util.peer import peer_credentials
 
-NEEDS: Final = Needs(write=("incoming", "deferred", "hold", "corrupt", "pid"))
+_QUEUE: Final = ("incoming", "deferred", "hold", "corrupt")
+
+NEEDS: Final = Needs(write=(*_QUEUE, "pid"), move=_QUEUE)
 
 _LOCK_PATIENCE: Final = 0.8  # of the time to check in: for a predecessor to end
 _OWN_DESCRIPTORS: Final = 256  # for connections; an active message may need two
@@ -70,6 +81,9 @@ class QmgrHandler(RequestServer[QmgrRequest]):
 
     def __init__(self, context: Context) -> None:
         super().__init__(QmgrRequest, context.log, context.used, self._answer)
+        self._strangers = RequestServer(
+            QmgrRequest, context.log, context.used, self._answer_stranger
+        )
         self._context = context
 
     async def start(self) -> None:
@@ -96,6 +110,15 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         )
         self._watch = asyncio.ensure_future(self._manager.watch())
 
+    def connect(
+        self, client: socket.socket, listener: str, finished: Callable[[], None]
+    ) -> ServerConnection[QmgrRequest]:
+        """Serve one client; the kernel tells who it is."""
+        _, uid = peer_credentials(client)
+        if uid == os.geteuid():
+            return super().connect(client, listener, finished)
+        return self._strangers.connect(client, listener, finished)
+
     def wake(self) -> None:
         """Scan the queue now."""
         self._manager.look()
@@ -106,14 +129,21 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         await self._manager.stop()
         self._lock.release()
 
-    def _answer(self, request: QmgrRequest, _descriptors: tuple[int, ...]) -> Accepted | None:
+    def _answer(
+        self, request: QmgrRequest, _descriptors: tuple[int, ...], *, vouched: bool = True
+    ) -> Accepted | None:
         if isinstance(request, Arrived):
             for queue_id in request.queue_ids:
-                self._manager.arrived(queue_id)
+                self._manager.arrived(queue_id, vouched=vouched)
             return None
         if isinstance(request, GiveUp):
             return Accepted(self._manager.give_up(request.queue_id))
         return Accepted(self._manager.flush(request.queue_id))
+
+    def _answer_stranger(
+        self, request: QmgrRequest, descriptors: tuple[int, ...]
+    ) -> Accepted | None:
+        return self._answer(request, descriptors, vouched=False)
 
 
 def _active_limit(wanted: int) -> int:
