@@ -113,7 +113,10 @@ class QmgrHandler(RequestServer[QmgrRequest]):
     def connect(
         self, client: socket.socket, listener: str, finished: Callable[[], None]
     ) -> ServerConnection[QmgrRequest]:
-        """Serve one client; the kernel tells who it is."""
+        """Serve one client; the kernel tells who it is.
+
+        All that talks to the network may connect as well, and must not vouch for what lies here.
+        """
         _, uid = peer_credentials(client)
         if uid == os.geteuid():
             return super().connect(client, listener, finished)
