@@ -8,6 +8,7 @@ when it is delivered, a scan has found it.
 import hashlib
 import os
 import random
+import re
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ _PATIENCE: Final = 120.0  # seconds for one batch
 _TRACE_LINES: Final = 3  # that delivery puts before the content
 _MOST_LINES: Final = 2  # of a file that is no message: a wrong notification costs one
 _LINES_OF_A_MESSAGE: Final = 4  # active, removed, the same, and those of its recipients
+_SUBJECT: Final = re.compile(rb"Subject: (\w{22}) (\d{1,6})\n", re.ASCII)
 _HASHED: Final = 1 << 24  # octets; a larger file is known by its inode
 _EXPECTED_ERRORS: Final = frozenset(("corrupt", "foreign_file"))
 
@@ -230,9 +232,10 @@ class Scene:
         """Take what was delivered out of the mailboxes, and hold it to what was sent."""
         for path in self.instance.mail.glob("*/*/new/*"):
             delivered = path.read_bytes().split(b"\n", _TRACE_LINES)[-1]
-            name, _, size = delivered.partition(b"\n")[0].decode().partition(" ")[2].partition(" ")
-            whole = content_of(name, int(size)).replace(b"\r\n", b"\n") if size.isdigit() else b""
-            if delivered != whole:
+            subject = _SUBJECT.match(delivered)
+            name = subject[1].decode() if subject else path.name
+            whole = content_of(name, int(subject[2])) if subject else b""
+            if delivered != whole.replace(b"\r\n", b"\n"):
                 self.failures.append(f"{path}: what was delivered is not what was sent")
             self._copies[name, path.parents[1].name] += 1
             path.unlink()

@@ -125,7 +125,6 @@ def _report(scene: Scene) -> Report:
         "delivered whole, for their journal alone was damaged": str(totals[Fate.DELIVERED]),
         "left where they lay": str(totals[Fate.IGNORED] + totals[Fate.TOLD] + totals[Fate.STUCK]),
         "healthy neighbours, each delivered once": str(healthy_ones),
-        "crashes": "0" if not scene.failures else "see below",
     }
     failures = scene.failures[:_LISTED]
     if len(scene.failures) > _LISTED:
