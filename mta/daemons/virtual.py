@@ -7,7 +7,8 @@ DESCRIPTION
     Delivers to the Maildir BASE/DOMAIN/USER/, where BASE is virtual_mailbox_base and USER the local
     part in lower case; folders are made as needed. The message gets Return-Path, X-Original-To
     and Delivered-To in front, and line ends as UNIX has them. A message that was delivered to the
-    same address before (Delivered-To) loops, and bounces.
+    same address before (Delivered-To) loops, and bounces. What killed deliveries left in tmp/ is
+    removed after 36 hours, when a process first delivers to the mailbox.
 
 SECURITY
     Writes below virtual_mailbox_base and nowhere else. No folder is entered through a symbolic
@@ -33,6 +34,7 @@ from typing import Final
 from mta.config.parameters import Parameters
 from mta.delivery.agent import BlockingDelivery, DeliveryAgent
 from mta.delivery.content import ContentReader
+from mta.delivery.mailboxes import KnownMailboxes
 from mta.delivery.maildir import MaildirNames, crlf_to_lf, deliver_to_maildir, open_base
 from mta.ipc.messages import Deliver, DeliverRecipient
 from mta.master.daemon import Context, Needs, run
@@ -56,6 +58,7 @@ class VirtualMailboxes:
         self._hostname = parameters.myhostname
         self._header_limit = parameters.header_size_limit
         self._names = MaildirNames(parameters.myhostname)
+        self._known = KnownMailboxes()
 
     def deliver(
         self, request: Deliver, recipient: DeliverRecipient, content: ContentReader
@@ -70,7 +73,8 @@ class VirtualMailboxes:
         except OSError as error:
             temporary("4.3.5", "the mailboxes are not there", str(error))
         try:
-            deliver_to_maildir(base, folders, name, _with_trace(request, recipient, content))
+            pieces = _with_trace(request, recipient, content)
+            deliver_to_maildir(base, folders, name, pieces, self._known)
         finally:
             os.close(base)
         path = "/".join((self._base_path, *folders, "new", name))

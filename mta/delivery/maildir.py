@@ -1,9 +1,9 @@
 """Maildir: one file a message, visible only when it is whole and on stable storage.
 
 The law: written under tmp/, flushed, renamed into new/, and new/ flushed, before anyone hears
-"delivered"; whatever fails leaves nothing in new/. Each step is relative to an open directory and
-follows no symbolic link, so that no mailbox owner can turn a delivery elsewhere. No locks and no
-deletions: see maildir(5).
+"delivered", and so are the names of the folders; whatever fails leaves nothing in new/. Each step
+is relative to an open directory and follows no symbolic link, so that no mailbox owner can turn a
+delivery elsewhere. No locks: see maildir(5).
 """
 
 import errno
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Final
 
+from mta.delivery.mailboxes import KnownMailboxes
 from mta.proto.status import MailError, Status
 
 __all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
@@ -57,7 +58,11 @@ def open_base(path: str) -> int:
 
 
 def deliver_to_maildir(
-    base: int, folders: Sequence[str], name: str, pieces: Iterable[bytes]
+    base: int,
+    folders: Sequence[str],
+    name: str,
+    pieces: Iterable[bytes],
+    known: KnownMailboxes,
 ) -> None:
     """Deliver `pieces` as the file `name` of the Maildir at `folders` beneath the directory `base`.
 
@@ -66,11 +71,15 @@ def deliver_to_maildir(
     """
     with ExitStack() as stack:
         try:
-            mailbox = base
+            above = [base]
             for folder in folders:
-                mailbox = _enter(stack, mailbox, folder)
+                above.append(_enter(stack, above[-1], folder))
             # new/ is made last: where it is, the others are.
-            tmp, _, new = [_enter(stack, mailbox, folder) for folder in ("tmp", "cur", "new")]
+            tmp, _, new = [_enter(stack, above[-1], folder) for folder in ("tmp", "cur", "new")]
+            if known.begin(folders, tmp):
+                # Another delivery may have made a folder and not yet flushed its name.
+                for descriptor in above:
+                    os.fsync(descriptor)
             _write(tmp, name, pieces)
             _publish(tmp, new, name)
         except OSError as error:

@@ -60,11 +60,16 @@ class Needs(Struct, frozen=True, kw_only=True):
     certificates. The kernel grants a file and not its name, so their folders are granted: the one
     that the name lies in and, if that is a link, the one that it leads to. A parameter that is
     empty, and a folder that does not exist, are passed over.
+
+    `move` are folders named in `write` too, into which links, pipes and sockets may be moved from
+    each other. To the kernel that is to make them, so nobody else gets it; devices stay out, for a
+    device can be a way to the whole disk.
     """
 
     read: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()  # for reading
     write: tuple[str, ...] = ()  # to create, rename and remove too
+    move: tuple[str, ...] = ()  # whatever strange files lie there
     tcp_connect: tuple[int, ...] = ()
     tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
@@ -85,6 +90,7 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
         restrict(
             read=[*_common(), *_readable(needs, parameters)],
             write=[expand(path, parameters) for path in needs.write],
+            move=[expand(path, parameters) for path in needs.move],
             tcp_connect=_tcp_ports(needs, parameters),
         )
     except OSError as error:

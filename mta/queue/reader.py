@@ -2,8 +2,9 @@
 
 The file is opened below a directory descriptor, never through a symbolic link, and must be a
 regular file of ours with one link and the mode of a complete file; then head, envelope, end record
-and journal must parse. The content is not read here: whoever needs it reads it with `pread` from
-`descriptor`, which is read-only and may be passed on. Who gets it so sees no path and trusts no
+and journal must parse. Content that came with the first read is held against its checksum, other
+content is not read here: whoever needs it reads it with `pread` from `descriptor`, which is
+read-only and may be passed on. Who gets it so sees no path and trusts no
 more: `read_passed` holds the file to the same.
 """
 
@@ -33,6 +34,7 @@ __all__ = [
 INCOMPLETE_MODE: Final = 0o600
 COMPLETE_MODE: Final = 0o700
 
+_CREATED_IN: Final[State] = "incoming"
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FIRST_READ: Final = 16384  # octets: most messages whole, with one call
 _CHUNK: Final = 262144
@@ -44,7 +46,8 @@ class QueueFile:
 
     `outcomes` holds the last word on each recipient attempted so far, by its index; `reported` the
     bounced recipients of whom the sender was told, `delay_reported` whether he was told of a delay;
-    `tried` is the earliest moment that the journal tells of, None where there is none.
+    `tried` is the earliest moment that the journal tells of, None where there is none. `verified`
+    tells whether the content was held against its checksum already.
     """
 
     __slots__ = (
@@ -62,6 +65,7 @@ class QueueFile:
         "reported",
         "size",
         "tried",
+        "verified",
     )
 
     def __init__(self, queue_id: str, descriptor: int) -> None:
@@ -88,6 +92,10 @@ class QueueFile:
         if zlib.crc32(encoded) != envelope_checksum:
             raise QueueFileCorrupt(queue_id, "damaged envelope")
         self.envelope: Envelope = decode_envelope(queue_id, encoded)
+        self.verified = body.end_offset <= len(first)
+        if self.verified:
+            content = memoryview(first)[body.content_offset : body.end_offset]
+            self._check_content(zlib.crc32(content))
         self._read_journal(first, body)
 
     @property
@@ -115,8 +123,8 @@ class QueueFile:
         checksum = 0
         for piece in self.content():
             checksum = zlib.crc32(piece, checksum)
-        if checksum != self._content_checksum:
-            raise QueueFileCorrupt(self.queue_id, "damaged content")
+        self._check_content(checksum)
+        self.verified = True
 
     def detach(self) -> int:
         """Give the descriptor away: whoever gets it closes it."""
@@ -139,6 +147,10 @@ class QueueFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _check_content(self, checksum: int) -> None:
+        if checksum != self._content_checksum:
+            raise QueueFileCorrupt(self.queue_id, "damaged content")
 
     def _read(self, first: bytes, offset: int, length: int) -> bytes:
         """Exactly these octets of the file, from what is already read if they are in it."""
@@ -221,25 +233,25 @@ def open_message(root: int, state: State, queue_id: str) -> StoredMessage:
         raise QueueFileMissing(path) from None
     except OSError:
         # A link, a socket, a file of another user: then the fault is the file's, not the system's.
-        _check_entry(root, path)
+        _check_entry(root, path, state)
         raise
     try:
-        _check_file(path, os.fstat(descriptor))
+        _check_file(path, os.fstat(descriptor), state)
         return StoredMessage(state, queue_id, descriptor)
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _check_entry(root: int, path: str) -> None:
+def _check_entry(root: int, path: str, state: State) -> None:
     try:
         found = os.lstat(path, dir_fd=root)
     except FileNotFoundError:
         raise QueueFileMissing(path) from None
-    _check_file(path, found)
+    _check_file(path, found, state)
 
 
-def _check_file(path: str, found: os.stat_result) -> None:
+def _check_file(path: str, found: os.stat_result, state: State = _CREATED_IN) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise QueueFileCorrupt(path, "not a regular file")
     if found.st_nlink == 0:
@@ -249,7 +261,7 @@ def _check_file(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise QueueFileCorrupt(path, f"belongs to uid {found.st_uid}")
     mode = stat.S_IMODE(found.st_mode)
-    if mode == INCOMPLETE_MODE:
+    if mode == INCOMPLETE_MODE and state == _CREATED_IN:  # elsewhere nobody completes it
         raise QueueFileIncomplete(path)
     if mode != COMPLETE_MODE:
         raise QueueFileCorrupt(path, f"has mode {mode:04o}")

@@ -5,27 +5,41 @@ for the disk to be flushed: what it does after the commit may be lost in a power
 a delivery or an attempt and loses nothing.
 """
 
+import enum
 import errno
-import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from mta.queue.errors import QueueFileMissing
 from mta.queue.journal import JournalRecord, encode_records
 from mta.queue.layout import State, path_of
+from mta.queue.leftovers import is_unfinished
 from mta.queue.queue_id import ALPHABET, is_queue_id, new_queue_id
-from mta.queue.reader import INCOMPLETE_MODE, StoredMessage, open_message
+from mta.queue.reader import StoredMessage, open_message
 
-__all__ = ["QueueStore"]
+__all__ = ["Finding", "Kind", "QueueStore"]
 
-_LEFTOVER_AGE: Final = 36 * 3600.0  # seconds; Postfix's age for a file that nobody completes
-_LEFTOVER_WATCH: Final = 60.0  # seconds for which it must have been seen like that
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATED_IN: Final[State] = "incoming"
+_SUBFOLDERS: Final = frozenset(ALPHABET)
+
+
+class Kind(enum.Enum):
+    """What a name in a state's folder is, as far as a scan can tell: it opens nothing."""
+
+    MESSAGE = "message"
+    UNFINISHED = "unfinished"  # being written, or left behind; in `incoming` alone
+    FOREIGN = "foreign"  # no queue id, or one that does not belong there
+
+
+class Finding(NamedTuple):
+    """What a look at a state's folder has found."""
+
+    kind: Kind
+    name: str  # a queue id; of what is foreign, the path below the state's folder
 
 
 class QueueStore:
@@ -34,7 +48,6 @@ class QueueStore:
     def __init__(self, root: str = ".") -> None:
         # O_PATH: a sandboxed daemon may name files below it without being allowed to list it.
         self.descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._leftovers: dict[str, float] = {}  # by the last scan; since when, time.monotonic()
 
     def close(self) -> None:
         """Close the descriptor; the store is of no use afterwards."""
@@ -45,31 +58,24 @@ class QueueStore:
         return open_message(self.descriptor, state, queue_id)
 
     def scan(self, state: State) -> Iterator[str]:
-        """The ids in that state as they are found, in no order.
+        """The ids in that state as they are found, in no order; see `look`."""
+        return (found.name for found in self.look(state) if found.kind is Kind.MESSAGE)
 
-        Only `incoming` can hold unfinished files: they are passed over, and removed when nobody
-        has written to them for 36 hours, and scans a minute apart saw them like that: one scan
-        must not believe the clock, for it may have jumped, or the machine may have slept, while a
-        message was being written; or a file server has another. Names that are no queue ids are
-        passed over.
+    def look(self, state: State) -> Iterator[Finding]:
+        """All that lies in that state as it is found, in no order.
+
+        A folder that cannot be read hides no other: the first OSError comes at the end.
         """
-        leftovers: dict[str, float] = {}
-        for digit in ALPHABET:
+        failure: OSError | None = None
+        for folder in ("", *ALPHABET):
             try:
-                folder = os.open(f"{state}/{digit}", _DIRECTORY, dir_fd=self.descriptor)
+                yield from self._look_into(state, folder)
             except FileNotFoundError:
                 continue
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if entry.name[-1] != digit or not is_queue_id(entry.name):
-                            continue
-                        if state != "incoming" or self._is_complete(entry, leftovers):
-                            yield entry.name
-            finally:
-                os.close(folder)
-        if state == "incoming":
-            self._leftovers = leftovers
+            except OSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def append_log(self, state: State, queue_id: str, records: Iterable[JournalRecord]) -> None:
         """Append to a message's journal with one write; QueueFileMissing if it is gone."""
@@ -109,16 +115,7 @@ class QueueStore:
 
     def move(self, queue_id: str, source: State, target: State) -> None:
         """Move a message to another state; QueueFileMissing if it is not in `source`."""
-        path = path_of(source, queue_id)
-        try:
-            os.rename(
-                path,
-                path_of(target, queue_id),
-                src_dir_fd=self.descriptor,
-                dst_dir_fd=self.descriptor,
-            )
-        except FileNotFoundError:
-            raise QueueFileMissing(path) from None
+        self._rename(path_of(source, queue_id), path_of(target, queue_id))
 
     def remove(self, queue_id: str, state: State) -> None:
         """Remove a message for good; QueueFileMissing if it is not in that state."""
@@ -134,16 +131,11 @@ class QueueStore:
         Whatever kind of file it is, it is moved as it is; if one lies there under the same name,
         it gets a new queue id for a name. QueueFileMissing if there is none.
         """
-        path = path_of(state, queue_id)
         target = path_of("corrupt", queue_id)
-        with suppress(FileNotFoundError):
-            # Only the queue manager moves files here, so nobody takes the name in between.
-            os.stat(target, dir_fd=self.descriptor, follow_symlinks=False)
+        # Only the queue manager moves files here, so nobody takes the name in between.
+        if self._is_there(target):
             target = path_of("corrupt", new_queue_id(time.time(), os.urandom(8)))
-        try:
-            os.rename(path, target, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
-        except FileNotFoundError:
-            raise QueueFileMissing(path) from None
+        self._rename(path_of(state, queue_id), target)
         return target
 
     def free_space(self) -> int:
@@ -153,32 +145,48 @@ class QueueStore:
             return 0
         return found.f_bavail * found.f_frsize
 
-    def _is_complete(self, entry: os.DirEntry[str], leftovers: dict[str, float]) -> bool:
-        """Whether the file is complete; an abandoned one is removed, or noted in `leftovers`."""
+    def _look_into(self, state: State, folder: str) -> Iterator[Finding]:
+        """What lies in one subfolder; where `folder` is empty, beside them."""
+        path = f"{state}/{folder}".rstrip("/")
+        descriptor = os.open(path, _DIRECTORY, dir_fd=self.descriptor)
         try:
-            found = entry.stat(follow_symlinks=False)
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not folder:
+                        if name not in _SUBFOLDERS:
+                            yield Finding(Kind.FOREIGN, name)
+                    elif name[-1] != folder or not is_queue_id(name):
+                        yield Finding(Kind.FOREIGN, f"{folder}/{name}")
+                    elif state == _CREATED_IN and _is_unfinished(entry):
+                        yield Finding(Kind.UNFINISHED, name)
+                    else:
+                        yield Finding(Kind.MESSAGE, name)
+        except OSError as error:
+            error.filename = error.filename or path
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            os.stat(path, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != INCOMPLETE_MODE:
-            return True  # as far as a scan can tell
-        if time.time() - found.st_mtime > _LEFTOVER_AGE:
-            now = time.monotonic()
-            since = self._leftovers.get(entry.name, now)
-            if now - since >= _LEFTOVER_WATCH:
-                self._remove_leftover(entry.name)
-            else:
-                leftovers[entry.name] = since
-        return False
+        return True
 
-    def _remove_leftover(self, queue_id: str) -> None:
-        """Remove an unfinished file, unless its writer lives: that one holds a lock."""
-        path = path_of("incoming", queue_id)
-        with suppress(FileNotFoundError):
-            descriptor = os.open(path, _APPEND, dir_fd=self.descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path, dir_fd=self.descriptor)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(descriptor)
+    def _rename(self, path: str, target: str) -> None:
+        """Rename; QueueFileMissing if there is no such file, not if there is no such folder."""
+        try:
+            os.rename(path, target, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        except FileNotFoundError:
+            if self._is_there(path):
+                raise
+            raise QueueFileMissing(path) from None
+
+
+def _is_unfinished(entry: os.DirEntry[str]) -> bool:
+    try:
+        return is_unfinished(entry.stat(follow_symlinks=False))
+    except OSError:
+        return False  # who opens it learns what is wrong with it

@@ -3,8 +3,10 @@
     create 0600 (O_EXCL)  ->  write  ->  fchmod 0700 = complete  ->  fsync  ->  acknowledge
 
 A message that is whole before much of it has gathered is one `open`, one `writev` and one `fchmod`.
-A longer one is streamed, its head patched in when the lengths are known, and holds a lock while it
-is written: the scan that removes leftovers cannot mistake it for one, whatever the clock says.
+A longer one is streamed, its head patched in when the lengths are known, and holds a lock until it
+is closed: its flushing takes long, and a scan that finds it meanwhile must not have it delivered
+before it is known to last. The file is open from its creation until then, and never opened again:
+by that `mta.queue.leftovers` knows a living writer from a dead one.
 """
 
 import errno

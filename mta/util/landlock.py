@@ -29,7 +29,8 @@ _PATH_BENEATH: Final = 1
 _NET_PORT: Final = 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << n for n in range(6))
-_MAKE_DIR, _MAKE_REG = 1 << 7, 1 << 8
+_MAKE_DIR, _MAKE_REG, _MAKE_SOCKET, _MAKE_PIPE = 1 << 7, 1 << 8, 1 << 9, 1 << 10
+_MAKE_LINK: Final = 1 << 12
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _ALL_OF_ABI_1: Final = (1 << 13) - 1
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -40,6 +41,7 @@ _READ: Final = _READ_FILE | _READ_DIR
 _WRITE: Final = (
     _READ | _WRITE_FILE | _TRUNCATE | _MAKE_DIR | _MAKE_REG | _REMOVE_DIR | _REMOVE_FILE | _REFER
 )
+_MOVE: Final = _MAKE_SOCKET | _MAKE_PIPE | _MAKE_LINK  # a rename makes it where it goes
 
 
 def landlock_abi() -> int:
@@ -51,9 +53,16 @@ def landlock_abi() -> int:
 
 
 def restrict(
-    *, read: Iterable[str], write: Iterable[str], tcp_connect: Iterable[int] | None
+    *,
+    read: Iterable[str],
+    write: Iterable[str],
+    move: Iterable[str] = (),
+    tcp_connect: Iterable[int] | None,
 ) -> None:
     """Allow reading below `read`, all but execution below `write`, connecting to those TCP ports.
+
+    Below `write` only plain files and folders may be made; below `move` symbolic links, pipes and
+    sockets, which a rename from one of the folders to another needs too: never devices.
 
     Where `tcp_connect` is None, any port may be connected to; none may be bound in either case.
     What the kernel's ABI does not know stays allowed. The process must have no_new_privs. OSError
@@ -72,6 +81,8 @@ def restrict(
             _grant(ruleset, path, _READ & files)
         for path in write:
             _grant(ruleset, path, _WRITE & files)
+        for path in move:
+            _grant(ruleset, path, _MOVE & files)
         for port in tcp_connect if tcp_connect and ports else ():
             rule = struct.pack("=QQ", _CONNECT_TCP, port)
             system_call(_ADD_RULE, ruleset, _NET_PORT, rule, 0)

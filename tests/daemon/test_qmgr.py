@@ -147,7 +147,11 @@ class Bench:
         return daemon
 
     def enqueue(
-        self, *recipients: str, age: float = 0.0, sender: str = "sender@example.org"
+        self,
+        *recipients: str,
+        age: float = 0.0,
+        sender: str = "sender@example.org",
+        content: bytes = CONTENT,
     ) -> str:
         """Put a message into incoming/ without a word to anybody."""
         now = time.time() - age
@@ -162,7 +166,7 @@ class Bench:
                 body_8bit=False,
             ),
         )
-        writer.write(CONTENT)
+        writer.write(content)
         writer.seal()
         writer.close()
         return writer.queue_id
@@ -188,11 +192,14 @@ class Bench:
 
     def state(self, queue_id: str) -> State | None:
         """Where the message lies; None when it has left the queue."""
-        found = [state for state in STATES if (self.directory / path_of(state, queue_id)).exists()]
+        found = [state for state in STATES if os.path.lexists(self.path(state, queue_id))]
         return found[0] if found else None
 
     def wait_state(self, queue_id: str, state: State | None) -> None:
         wait_until(lambda: self.state(queue_id) == state, f"{queue_id} in {state}")
+
+    def path(self, state: State, queue_id: str) -> Path:
+        return self.directory / path_of(state, queue_id)
 
     def stored(self, queue_id: str) -> StoredMessage:
         state = self.state(queue_id)
@@ -703,9 +710,118 @@ def test_what_is_no_message_is_set_aside_and_the_rest_goes_on(
         path.write_bytes(data[:at] + b"\0" + data[at + 1 :])
     with bench.start() as daemon:
         bench.wait_state(sound, None)
-        assert logged(daemon, "corrupt")["queue_id"] == damaged
-    # The sandbox lets no link be moved: it is told of with each scan, and otherwise left alone.
-    assert (bench.state(damaged) == "corrupt") or damage == "link"
+        assert logged(daemon, "corrupt")["path"] == path_of("corrupt", damaged)
+    assert bench.state(damaged) == "corrupt"
+    assert len(bench.agent.requests) == 1
+
+
+def bind_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def make_full_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_bytes(b"kept")
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "link": lambda path: path.symlink_to("../../elsewhere"),
+    "pipe": os.mkfifo,
+    "socket": bind_socket,
+    "folder": Path.mkdir,
+    "full folder": make_full_folder,
+    "empty": lambda path: path.touch(0o700),
+}
+
+
+@pytest.mark.parametrize("place", ["incoming", "deferred"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_has_the_name_of_a_message_is_set_aside_as_what_it_is(
+    bench: Bench, kind: str, place: State
+) -> None:
+    strange = new_queue_id(time.time(), os.urandom(8))
+    KINDS[kind](bench.path(place, strange))
+    before = bench.path(place, strange).lstat()
+    with bench.start() as daemon:
+        bench.wait_state(strange, "corrupt")
+        assert [line["queue_id"] for line in daemon.events("corrupt")] == [strange]
+    found = bench.path("corrupt", strange).lstat()
+    assert (found.st_ino, found.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_what_cannot_be_moved_is_told_of_once(bench: Bench) -> None:
+    strange = new_queue_id(time.time(), os.urandom(8))
+    bench.path("incoming", strange).write_bytes(b"no message")
+    bench.path("incoming", strange).chmod(0o700)
+    bench.path("corrupt", strange).parent.rmdir()
+    with bench.start() as daemon:
+        for _ in range(3):
+            daemon.tell(Command("wake"))
+            bench.wait_state(bench.enqueue(), None)
+        assert "No such file" in logged(daemon, "corrupt")["not_moved"]
+        assert len(daemon.events("corrupt")) == 1
+        bench.path("corrupt", strange).parent.mkdir(0o700)
+        daemon.tell(Command("wake"))
+        bench.wait_state(strange, "corrupt")
+
+
+def test_foreign_names_are_told_of_once_and_a_flood_is_counted(bench: Bench) -> None:
+    few = [bench.directory / "incoming/0/README", bench.directory / "deferred/core\udcff\n"]
+    for path in few:
+        path.touch()
+    with bench.start() as daemon:
+        for _ in range(3):
+            daemon.tell(Command("wake"))
+            bench.wait_state(bench.enqueue(), None)
+        told = [line["path"] for line in daemon.events("foreign_file")]
+        assert told == ["incoming/0/README", "deferred/core\\udcff\n"]
+        assert daemon.events("foreign_files") == []
+        for number in range(150):
+            (bench.directory / f"deferred/1/{number}").touch()
+        daemon.tell(Command("wake"))
+        assert logged(daemon, "foreign_files")["count"] == 152 - 100
+        assert len(daemon.events("foreign_file")) == 100
+    assert all(path.exists() for path in few)
+
+
+def test_a_folder_that_cannot_be_read_hides_no_message(bench: Bench) -> None:
+    (bench.directory / "incoming/0").rmdir()
+    (bench.directory / "incoming/0").symlink_to("1")
+    deferred = bench.enqueue()
+    while deferred.endswith("0"):
+        deferred = bench.enqueue()
+    bench.queue.move(deferred, "incoming", "deferred")
+    with bench.start() as daemon:
+        bench.wait_state(deferred, None)
+        assert "incoming/0" in logged(daemon, "scan_incomplete")["reason"]
+
+
+def test_content_is_checked_although_it_was_notified(bench: Bench) -> None:
+    """A small message's content comes with the first read: to check it costs next to nothing."""
+    with bench.start() as daemon:
+        bench.wait_state(bench.send(), None)  # the first scan is over
+        damaged = bench.enqueue()
+        path = bench.path("incoming", damaged)
+        path.write_bytes(path.read_bytes().replace(b"body", b"bodi"))
+        bench.notify(damaged)
+        assert logged(daemon, "corrupt")["reason"] == "damaged content"
+    assert len(bench.agent.requests) == 1
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_content_is_checked_again_before_each_retry(bench: Bench, size: int) -> None:
+    """Between two attempts it lies on a disk for hours."""
+    bench.agent.answer = saying(LATER)
+    with bench.start() as daemon:
+        queue_id = bench.enqueue(content=b"x" * size)
+        bench.notify(queue_id)
+        bench.wait_state(queue_id, "deferred")
+        with bench.path("deferred", queue_id).open("r+b") as file:
+            file.seek(bench.stored(queue_id).content_offset + size // 2)
+            file.write(b"y")
+        bench.flush()
+        assert logged(daemon, "corrupt")["reason"] == "damaged content"
     assert len(bench.agent.requests) == 1
 
 

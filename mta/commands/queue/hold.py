@@ -56,7 +56,8 @@ def release(options: Target, choice: Choice) -> None:
     with opened(options) as store, Services(options.queue_directory) as services:
 
         def act(entry: Entry) -> int:
-            with claimed(store, entry.state, entry.queue_id):
+            with claimed(store, entry.state, entry.queue_id) as message:
+                message.verify_content()  # the queue manager takes our word for it
                 store.move(entry.queue_id, entry.state, "incoming")
             services.tell_arrived(entry.queue_id)
             return 1

@@ -20,16 +20,21 @@ DESCRIPTION
     the reason, and then one delivery at a time probes it. A flush ends all suspensions.
 
 SECURITY
-    Whoever can connect to public/qmgr may only name queue ids. Queue files and other daemons'
-    answers are checked as gossip. It writes the queue directories, and nothing else.
+    Whoever can connect to public/qmgr may only name queue ids, and nobody but the queue's owner
+    vouches for the content of what he names. Queue files and other daemons' answers are checked as
+    gossip. It writes the queue directories, and nothing else.
 
 STANDARDS
     RFC 3463 (enhanced status codes): 5.4.7 for what is too old, or given up by an operator.
 
 DIAGNOSTICS
     Events of the log: active, delivery (where no agent decided), removed, deferred, held, reported,
-    report_failed, suspended, resumed, corrupt, request_lost, outcome_ignored, queue_error,
-    clock_jumped. Exit status 75 when another queue manager keeps pid/qmgr.lock for most of
+    report_failed, suspended, resumed, request_lost, outcome_ignored, queue_error, clock_jumped. Of
+    what lies in the queue and is no message: corrupt (set aside, or not_moved), foreign_file (left
+    alone, for its name is no queue id), leftover_removed (its writer died), leftover_stays,
+    unreadable; foreign_files and stuck_files count those that are too many for a line each;
+    scan_incomplete names a folder. Exit status 75 when another queue manager keeps pid/qmgr.lock
+    for most of
     service_checkin_time.
 
 BUGS
@@ -50,7 +55,10 @@ FILES
 """
 
 import asyncio
+import os
 import resource
+import socket
+from collections.abc import Callable
 from typing import Final
 
 from mta.daemons.qmgr.delivery import Deliveries
@@ -61,11 +69,14 @@ from mta.daemons.qmgr.transport import transports_of
 from mta.ipc.bounce import BounceClient
 from mta.ipc.messages import Accepted, Arrived, GiveUp, QmgrRequest
 from mta.ipc.rewrite import RewriteClient
-from mta.ipc.server import RequestServer
+from mta.ipc.server import RequestServer, ServerConnection
 from mta.master.daemon import Context, Needs, run
 from mta.queue.store import QueueStore
+from mta.util.peer import peer_credentials
 
-NEEDS: Final = Needs(write=("incoming", "deferred", "hold", "corrupt", "pid"))
+_QUEUE: Final = ("incoming", "deferred", "hold", "corrupt")
+
+NEEDS: Final = Needs(write=(*_QUEUE, "pid"), move=_QUEUE)
 
 _LOCK_PATIENCE: Final = 0.8  # of the time to check in: for a predecessor to end
 _OWN_DESCRIPTORS: Final = 256  # for connections; an active message may need two
@@ -76,6 +87,9 @@ class QmgrHandler(RequestServer[QmgrRequest]):
 
     def __init__(self, context: Context) -> None:
         super().__init__(QmgrRequest, context.log, context.used, self._answer)
+        self._strangers = RequestServer(
+            QmgrRequest, context.log, context.used, self._answer_stranger
+        )
         self._context = context
 
     async def start(self) -> None:
@@ -102,6 +116,18 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         )
         self._watch = asyncio.ensure_future(self._manager.watch())
 
+    def connect(
+        self, client: socket.socket, listener: str, finished: Callable[[], None]
+    ) -> ServerConnection[QmgrRequest]:
+        """Serve one client; the kernel tells who it is.
+
+        All that talks to the network may connect as well, and must not vouch for what lies here.
+        """
+        _, uid = peer_credentials(client)
+        if uid == os.geteuid():
+            return super().connect(client, listener, finished)
+        return self._strangers.connect(client, listener, finished)
+
     def wake(self) -> None:
         """Scan the queue now."""
         self._manager.look()
@@ -112,14 +138,21 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         await self._manager.stop()
         self._lock.release()
 
-    def _answer(self, request: QmgrRequest, _descriptors: tuple[int, ...]) -> Accepted | None:
+    def _answer(
+        self, request: QmgrRequest, _descriptors: tuple[int, ...], *, vouched: bool = True
+    ) -> Accepted | None:
         if isinstance(request, Arrived):
             for queue_id in request.queue_ids:
-                self._manager.arrived(queue_id)
+                self._manager.arrived(queue_id, vouched=vouched)
             return None
         if isinstance(request, GiveUp):
             return Accepted(self._manager.give_up(request.queue_id))
         return Accepted(self._manager.flush(request.queue_id))
+
+    def _answer_stranger(
+        self, request: QmgrRequest, descriptors: tuple[int, ...]
+    ) -> Accepted | None:
+        return self._answer(request, descriptors, vouched=False)
 
 
 def _active_limit(wanted: int) -> int:

@@ -91,11 +91,16 @@ class Manager:
 
     # What others ask for
 
-    def arrived(self, queue_id: str) -> None:
-        """A message was committed to incoming/, or so somebody says."""
+    def arrived(self, queue_id: str, *, vouched: bool) -> None:
+        """A message was committed to incoming/, or so somebody says.
+
+        `vouched` tells whether it is one who writes queue files: what he says is whole needs no
+        second look.
+        """
         if queue_id not in self:
             birth = self._born(queue_id)
-            self._wait(Entry(boottime(), queue_id, deferred=False, found=False, born=birth))
+            found = not vouched
+            self._wait(Entry(boottime(), queue_id, deferred=False, found=found, born=birth))
 
     def flush(self, queue_id: str) -> int:
         """Try one message now, or all when `queue_id` is empty; the count of those that waited.
@@ -232,7 +237,7 @@ class Manager:
                     # Its writer has not yet flushed it, or an agent that a former queue manager
                     # asked still delivers it.
                     return entry._replace(due=boottime() + _LOCKED_PAUSE)
-                if entry.found:
+                if entry.found and not message.verified:
                     await self._loop.run_in_executor(self._verifier, message.verify_content)
                 arrived, tried = message.envelope.arrived, message.tried
                 birth = settled(entry.born, time.monotonic(), arrived, tried)
@@ -339,7 +344,8 @@ class Manager:
                 if memory is not None and memory.given_up:  # while the sender was told of others
                     self._memories[queue_id] = _Memory(given_up=True)
                     pause = 0.0
-                return entry._replace(due=boottime() + pause, deferred=True, found=False)
+                # Until then it lies on a disk, which is not trusted either.
+                return entry._replace(due=boottime() + pause, deferred=True, found=True)
             case Again():
                 self._record(message, attempt)
                 return self._soon(entry._replace(found=False))

@@ -1,25 +1,17 @@
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.queue_files import ARRIVED, enqueue, new_writer
+from support.queue_files import ARRIVED, enqueue
 
 from mta.queue.errors import QueueFileCorrupt, QueueFileIncomplete, QueueFileMissing
 from mta.queue.journal import Retry
-from mta.queue.layout import path_of
-from mta.queue.store import QueueStore
+from mta.queue.layout import State, path_of
+from mta.queue.store import Kind, QueueStore
 
-HOURS = 3600
 UNKNOWN = "0" * 22
 RETRY = Retry(ARRIVED, 1, ARRIVED, "busy")
-
-
-def lie(path: Path, age: float) -> None:
-    """Make a file look as old as that."""
-    then = path.stat().st_mtime - age
-    os.utime(path, (then, then))
 
 
 def test_the_scan_finds_complete_messages_alone(queue: QueueStore, tmp_path: Path) -> None:
@@ -40,53 +32,64 @@ def test_a_folder_that_is_gone_hides_nothing_else(queue: QueueStore, tmp_path: P
     assert list(queue.scan("hold")) == [queue_id]
 
 
-def watch_leftovers(queue: QueueStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Scan once, and again when a minute has passed."""
-    began = time.monotonic()
-    list(queue.scan("incoming"))
-    monkeypatch.setattr(time, "monotonic", lambda: began + 100.0)
-    return list(queue.scan("incoming"))
+def test_all_else_is_found_as_what_it_is(queue: QueueStore, tmp_path: Path) -> None:
+    for name in ("README", "0/README", "1/" + UNKNOWN, "0/\udcff\n", "0/" + "x" * 255):
+        (tmp_path / "incoming" / name).touch()
+    (tmp_path / "incoming/00").mkdir()
+    (tmp_path / path_of("incoming", UNKNOWN)).touch(0o600)
+    found = {kind: set[str]() for kind in Kind}
+    for kind, name in queue.look("incoming"):
+        found[kind].add(name)
+    assert found == {
+        Kind.MESSAGE: set(),
+        Kind.UNFINISHED: {UNKNOWN},
+        Kind.FOREIGN: {
+            "README",
+            "00",
+            "0/README",
+            "1/" + UNKNOWN,
+            "0/\udcff\n",
+            "0/" + "x" * 255,
+        },
+    }
 
 
-def test_leftovers_are_removed_after_36_hours(
-    queue: QueueStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_folder_that_is_none_hides_nothing_else(
+    queue: QueueStore, tmp_path: Path, kind: str
 ) -> None:
-    young, old = tmp_path / path_of("incoming", UNKNOWN), tmp_path / "incoming/z" / ("0" * 21 + "z")
-    young.touch(0o600)
-    old.touch(0o600)
-    lie(young, 35 * HOURS)
-    lie(old, 37 * HOURS)
-    complete = tmp_path / path_of("incoming", enqueue(queue))
-    lie(complete, 1000 * HOURS)
-    assert watch_leftovers(queue, monkeypatch) == [complete.name]
-    assert (young.exists(), old.exists(), complete.exists()) == (True, False, True)
+    queue_ids = {enqueue(queue) for _ in range(20)}
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (elsewhere / UNKNOWN).touch(0o700)
+    for path in (tmp_path / "incoming/0").iterdir():
+        queue_ids.remove(path.name)
+        path.unlink()
+    (tmp_path / "incoming/0").rmdir()
+    if kind == "file":
+        (tmp_path / "incoming/0").touch()
+    else:
+        (tmp_path / "incoming/0").symlink_to(elsewhere)
+    found = queue.look("incoming")
+    assert {next(found).name for _ in queue_ids} == queue_ids
+    with pytest.raises(NotADirectoryError, match="incoming/0"):
+        next(found)
 
 
-def test_one_scan_does_not_believe_the_clock(queue: QueueStore, tmp_path: Path) -> None:
-    """The machine may have slept while a short message was being written: that holds no lock."""
-    path = tmp_path / path_of("incoming", UNKNOWN)
-    path.touch(0o600)
-    lie(path, 100 * HOURS)
-    for _ in range(3):
-        assert list(queue.scan("incoming")) == []
-    assert path.exists()
-    path.chmod(0o700)
-    assert list(queue.scan("incoming")) == [UNKNOWN]
-
-
-def test_a_leftover_whose_writer_lives_is_none(
-    queue: QueueStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("state", "act"),
+    [
+        ("corrupt", lambda queue, queue_id: queue.quarantine(queue_id, "incoming")),
+        ("deferred", lambda queue, queue_id: queue.move(queue_id, "incoming", "deferred")),
+    ],
+)
+def test_a_folder_that_is_missing_is_no_missing_message(
+    queue: QueueStore, tmp_path: Path, state: State, act: Callable[[QueueStore, str], object]
 ) -> None:
-    """The clock may jump by days while a client sends its message."""
-    writer = new_writer(queue)
-    for _ in range(20):
-        writer.write(b"x" * 32768)
-    path = tmp_path / path_of("incoming", writer.queue_id)
-    lie(path, 100 * HOURS)
-    assert watch_leftovers(queue, monkeypatch) == []
-    writer.seal()
-    writer.close()
-    assert list(queue.scan("incoming")) == [writer.queue_id]
+    """Else the queue manager would forget the message, and find it again with each scan."""
+    queue_id = enqueue(queue)
+    (tmp_path / path_of(state, queue_id)).parent.rmdir()
+    with pytest.raises(FileNotFoundError):
+        act(queue, queue_id)
 
 
 def test_a_message_moves_and_goes(queue: QueueStore) -> None:
@@ -186,6 +189,13 @@ def test_an_unfinished_file_is_not_corrupt(queue: QueueStore, tmp_path: Path) ->
     (tmp_path / path_of("incoming", UNKNOWN)).touch(0o600)
     with pytest.raises(QueueFileIncomplete):
         queue.open_message("incoming", UNKNOWN)
+
+
+def test_an_unfinished_file_that_nobody_can_complete_is(queue: QueueStore, tmp_path: Path) -> None:
+    """Files are completed in incoming/ alone."""
+    (tmp_path / path_of("deferred", UNKNOWN)).touch(0o600)
+    with pytest.raises(QueueFileCorrupt, match="mode 0600"):
+        queue.open_message("deferred", UNKNOWN)
 
 
 def test_a_failed_open_leaks_no_descriptor(queue: QueueStore, tmp_path: Path) -> None:

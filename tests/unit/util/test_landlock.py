@@ -81,6 +81,17 @@ def test_where_any_port_may_be_connected_to_none_may_be_bound(
     assert kernel.rules == []
 
 
+def test_what_may_be_moved_may_be_made_and_no_device_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kernel = Kernel(6)
+    monkeypatch.setattr(landlock, "system_call", kernel.system_call)
+    landlock.restrict(read=[], write=[], move=[str(tmp_path)], tcp_connect=None)
+    devices, pipes_sockets_links = 1 << 6 | 1 << 11, 1 << 9 | 1 << 10 | 1 << 12
+    assert kernel.rules == [pipes_sockets_links]
+    assert not pipes_sockets_links & devices
+
+
 def test_no_landlock_is_abi_0(monkeypatch: pytest.MonkeyPatch) -> None:
     def system_call(*_: object) -> int:
         raise OSError(38, "Function not implemented")
