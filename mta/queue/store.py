@@ -74,7 +74,7 @@ class QueueStore:
         try:
             written = os.write(descriptor, data)
             if written != len(data):
-                # The reader skips the torn record; the caller decides what the loss means.
+                # The reader skips the torn record, also where whole ones follow it.
                 raise OSError(errno.ENOSPC, f"wrote {written} of {len(data)} octets", path)
         finally:
             os.close(descriptor)
@@ -138,19 +138,14 @@ class QueueStore:
             raise QueueFileMissing(path) from None
         return target
 
-    def free_space(self) -> int:
-        """Octets that we may still write to the queue's file system; 0 without free inodes."""
-        found = os.fstatvfs(self.descriptor)
-        if found.f_files and not found.f_favail:
-            return 0
-        return found.f_bavail * found.f_frsize
-
     def _is_complete(self, entry: os.DirEntry[str]) -> bool:
         """Whether the file is complete; an abandoned one is removed."""
         try:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
+        except OSError:  # of this file: it shall not hide the others
+            return True
         if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != INCOMPLETE_MODE:
             return True  # as far as a scan can tell
         if time.time() - found.st_mtime > _LEFTOVER_AGE:
@@ -160,12 +155,11 @@ class QueueStore:
     def _remove_leftover(self, queue_id: str) -> None:
         """Remove an unfinished file, unless its writer lives: that one holds a lock."""
         path = path_of("incoming", queue_id)
-        with suppress(FileNotFoundError):
+        # Gone, locked, or not to be removed from this disk now: it must not end the scan.
+        with suppress(OSError):
             descriptor = os.open(path, _APPEND, dir_fd=self.descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path, dir_fd=self.descriptor)
-            except BlockingIOError:
-                pass
             finally:
                 os.close(descriptor)

@@ -1,7 +1,10 @@
+import errno
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.queue_files import ARRIVED, enqueue, new_writer
 
@@ -49,6 +52,41 @@ def test_leftovers_are_removed_after_36_hours(queue: QueueStore, tmp_path: Path)
     lie(complete, 1000 * HOURS)
     assert list(queue.scan("incoming")) == [complete.name]
     assert (young.exists(), old.exists(), complete.exists()) == (True, False, True)
+
+
+def test_a_leftover_that_cannot_be_removed_hides_nothing(
+    queue: QueueStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a read-only disk the scan ended at the first one: what lay behind it was forgotten."""
+    old = tmp_path / "incoming/0" / UNKNOWN
+    old.touch(0o600)
+    lie(old, 37 * HOURS)
+    queue_ids = {enqueue(queue) for _ in range(20)}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert set(queue.scan("incoming")) == queue_ids
+
+
+def test_a_record_that_the_disk_took_in_part_hides_none_behind_it(
+    queue: QueueStore, tmp_path: Path
+) -> None:
+    queue_id = enqueue(queue)
+    size = (tmp_path / path_of("incoming", queue_id)).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for taken in (1, 5, 12, 40):  # of the mark, of the head, of the record's octets
+        size += taken
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            with pytest.raises(OSError, match=f"wrote {taken} of"):
+                queue.append_log("incoming", queue_id, [RETRY, RETRY])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    queue.append_log("incoming", queue_id, [msgspec.structs.replace(RETRY, attempts=7)])
+    with queue.open_message("incoming", queue_id) as message:
+        assert message.attempts == 7
 
 
 def test_a_leftover_whose_writer_lives_is_none(queue: QueueStore, tmp_path: Path) -> None:
@@ -198,16 +236,3 @@ def test_a_file_that_we_may_not_read_is_none_of_ours(
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     with pytest.raises(QueueFileCorrupt, match="belongs to uid"):
         queue.open_message("incoming", queue_id)
-
-
-def test_free_space_is_what_the_system_says(
-    queue: QueueStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = os.statvfs(tmp_path)
-    assert queue.free_space() == pytest.approx(found.f_bavail * found.f_frsize, rel=0.1)
-
-    class NoInodes:
-        f_files, f_favail, f_bavail, f_frsize = 1000, 0, 1000, 4096
-
-    monkeypatch.setattr(os, "fstatvfs", lambda _: NoInodes())
-    assert queue.free_space() == 0
