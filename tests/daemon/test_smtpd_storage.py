@@ -116,6 +116,17 @@ def test_a_disk_that_failed_is_left_alone_then_tried_by_one_message_a_second(
     assert bench.said() == ["storage_refused", "storage_accepted"]
 
 
+def test_a_refusal_that_the_look_explains_is_over_with_it(bench: Bench) -> None:
+    bench.storage.refused(MailError(NO_SPACE, "No space left on device"))
+    bench.free = 0
+    bench.now += 1
+    assert bench.may_announce() == str(NO_SPACE)
+    bench.free = 10_000
+    bench.now += 1
+    assert [bench.may_send(), bench.may_send()] == [True, True]
+    assert bench.said() == ["storage_refused", "storage_accepted"]
+
+
 def test_other_refusals_say_nothing_about_the_disk(bench: Bench) -> None:
     bench.storage.refused(MailError(INTERNAL_ERROR))
     assert bench.may_send()

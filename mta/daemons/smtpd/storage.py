@@ -44,6 +44,7 @@ class Storage:
         """
         room = self._watch.room()
         if room.octets < self._least:
+            self._refusal = None  # that explains it, and the look will tell when it is over
             reason = room.obstacle or f"{room.octets} octets free, {self._least} wanted"
             self._say(NO_SPACE, reason)
             raise MailError(NO_SPACE)
