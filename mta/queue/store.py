@@ -144,8 +144,6 @@ class QueueStore:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
-        except OSError:  # of this file: it shall not hide the others
-            return True
         if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != INCOMPLETE_MODE:
             return True  # as far as a scan can tell
         if time.time() - found.st_mtime > _LEFTOVER_AGE:
@@ -155,11 +153,12 @@ class QueueStore:
     def _remove_leftover(self, queue_id: str) -> None:
         """Remove an unfinished file, unless its writer lives: that one holds a lock."""
         path = path_of("incoming", queue_id)
-        # Gone, locked, or not to be removed from this disk now: it must not end the scan.
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             descriptor = os.open(path, _APPEND, dir_fd=self.descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path, dir_fd=self.descriptor)
+            except BlockingIOError:
+                pass
             finally:
                 os.close(descriptor)

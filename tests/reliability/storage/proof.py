@@ -183,7 +183,7 @@ def _judge_mail(house: StorageHouse, trial: Trial, report: Report) -> None:
         "rounds": str(counts["rounds"]),
         "messages acknowledged": str(verdict.acknowledged),
         "their recipients": str(verdict.recipients),
-        "extra copies": str(verdict.extra),
+        "extra copies, for a mailbox folder's flush had failed": str(verdict.extra),
         "reports to their senders": str(verdict.reports),
         "messages refused before their content": str(counts["before"]),
         "messages read and then refused": str(counts["after"]),

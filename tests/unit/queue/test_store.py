@@ -1,4 +1,3 @@
-import errno
 import os
 import resource
 from collections.abc import Callable
@@ -52,22 +51,6 @@ def test_leftovers_are_removed_after_36_hours(queue: QueueStore, tmp_path: Path)
     lie(complete, 1000 * HOURS)
     assert list(queue.scan("incoming")) == [complete.name]
     assert (young.exists(), old.exists(), complete.exists()) == (True, False, True)
-
-
-def test_a_leftover_that_cannot_be_removed_hides_nothing(
-    queue: QueueStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a read-only disk the scan ended at the first one: what lay behind it was forgotten."""
-    old = tmp_path / "incoming/0" / UNKNOWN
-    old.touch(0o600)
-    lie(old, 37 * HOURS)
-    queue_ids = {enqueue(queue) for _ in range(20)}
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(os, "unlink", refuse)
-    assert set(queue.scan("incoming")) == queue_ids
 
 
 def test_a_record_that_the_disk_took_in_part_hides_none_behind_it(
