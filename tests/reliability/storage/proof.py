@@ -28,6 +28,7 @@ _HOLD: Final = (1.0, 2.5)  # seconds
 _TAKEN: Final = 20.0  # seconds; smtpd waits ten and then tries one message a second
 _DELIVERED: Final = 30.0  # seconds; what waits here waits for two at most
 
+_FIRST: Final = 30  # messages of a system that is well
 _COUNTED: Final = ("rounds", "accepted", "before", "after", "deferred")
 
 
@@ -53,6 +54,12 @@ class Trial:
 
     def rounds(self) -> None:
         """Each kind in the order of the table, then again in any other."""
+        self._wait(
+            "before the first round",
+            lambda: self._house.witness.counts()["accepted"] >= _FIRST,
+            f"{_FIRST} messages",
+            _TAKEN,
+        )
         order: list[Fault] = []
         for number in range(self._run.size):
             if not order:
