@@ -88,7 +88,7 @@ class QueueStore:
         try:
             written = os.write(descriptor, data)
             if written != len(data):
-                # The reader skips the torn record; the caller decides what the loss means.
+                # The reader skips the torn record, also where whole ones follow it.
                 raise OSError(errno.ENOSPC, f"wrote {written} of {len(data)} octets", path)
         finally:
             os.close(descriptor)
@@ -137,13 +137,6 @@ class QueueStore:
             target = path_of("corrupt", new_queue_id(time.time(), os.urandom(8)))
         self._rename(path_of(state, queue_id), target)
         return target
-
-    def free_space(self) -> int:
-        """Octets that we may still write to the queue's file system; 0 without free inodes."""
-        found = os.fstatvfs(self.descriptor)
-        if found.f_files and not found.f_favail:
-            return 0
-        return found.f_bavail * found.f_frsize
 
     def _look_into(self, state: State, folder: str) -> Iterator[Finding]:
         """What lies in one subfolder; where `folder` is empty, beside them."""

@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from mta.proto.envelope import Envelope
-from mta.proto.status import MailError, Status, permanent
+from mta.proto.status import MailError, permanent
 from mta.queue.format import ENVELOPE_LIMIT, Body, encode_end, encode_envelope, encode_head
 from mta.queue.layout import State, folder_of, path_of
 from mta.queue.reader import COMPLETE_MODE, INCOMPLETE_MODE
+from mta.queue.room import NO_SPACE, WRITE_ERROR
 
 __all__ = ["QueueWriter", "write_failure"]
 
@@ -29,14 +30,12 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 _STATE: Final[State] = "incoming"
 _BUFFER_LIMIT: Final = 262144  # octets of content kept in memory before they are streamed
 _PIECES_LIMIT: Final = 512  # pieces in one writev; IOV_MAX is 1024
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_failure(error: OSError) -> MailError:
     """The temporary failure that an error of the queue's file system means to the client."""
-    if error.errno in _NO_SPACE:
-        return MailError(Status(452, "4.3.1", "Insufficient system storage"), str(error))
-    return MailError(Status(451, "4.3.0", "Queue file write error"), str(error))
+    return MailError(NO_SPACE if error.errno in _OUT_OF_SPACE else WRITE_ERROR, str(error))
 
 
 class QueueWriter:

@@ -1,6 +1,7 @@
 """The queue manager as a real process, between scripted services and agents."""
 
 import os
+import resource
 import socket
 import threading
 import time
@@ -900,6 +901,25 @@ def test_what_one_request_brought_is_on_disk_while_another_is_pending(bench: Ben
         wait_until(lambda: bench.stored(queue_id).done == {0}, "the record of the first")
         slow.set()
         bench.wait_state(queue_id, None)
+
+
+def test_what_the_disk_does_not_take_is_remembered_and_written_later(bench: Bench) -> None:
+    """A recipient who has the message must not get it again for that; nor does anything spin."""
+    bench.agent.answer = saying(SENT, LATER)
+    with bench.start() as daemon:
+        queue_id = bench.enqueue(BOB, ANN)
+        size = (bench.directory / path_of("incoming", queue_id)).stat().st_size
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size + 20, -1))
+        bench.notify(queue_id)
+        wait_until(lambda: len(bench.agent.requests) == 3, "two attempts more")
+        assert "wrote 20 of" in logged(daemon, "queue_error")["reason"]
+        assert bench.state(queue_id) == "incoming"
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
+        bench.wait_state(queue_id, "deferred")
+        assert bench.stored(queue_id).done == {0}
+        assert bench.stored(queue_id).attempts == 1
+    asked = [[to.index for to in request.recipients] for request in bench.agent.requests]
+    assert asked == [[0, 1], *[[1]] * (len(asked) - 1)]
 
 
 # Ends

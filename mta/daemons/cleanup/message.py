@@ -8,9 +8,10 @@ from mta.daemons.cleanup.envelope import EnvelopeStage
 from mta.daemons.cleanup.headers import HeaderStage
 from mta.ipc.messages import Begin
 from mta.proto.envelope import Recipient
-from mta.proto.status import permanent, temporary
+from mta.proto.status import MailError, permanent
 from mta.queue.committer import Committer
 from mta.queue.queue_id import new_queue_id
+from mta.queue.room import NO_SPACE
 from mta.queue.store import QueueStore
 from mta.queue.writer import QueueWriter
 
@@ -76,24 +77,19 @@ class IncomingMessage:
 
 
 class Admission:
-    """Decides whether there is room for another message."""
+    """Decides whether another message is begun: not while the disk fails.
+
+    As in Postfix, room is the business of whoever takes mail from outside: what the house itself
+    has to say, and what is under way already, may have the rest of the disk.
+    """
 
     def __init__(self, store: QueueStore, committer: Committer, parameters: Parameters) -> None:
         self._store = store
         self._committer = committer
         self._parameters = parameters
-        # Postfix's rule: room for the largest message and half of the next.
-        self._least = parameters.queue_minfree or parameters.message_size_limit * 3 // 2
 
     def admit(self, begin: Begin) -> IncomingMessage:
         """Open a message; a temporary MailError (452 4.3.1) while the queue cannot take it."""
         if self._committer.sick:
-            temporary("4.3.1", "Insufficient system storage", "the last flush failed", code=452)
-        try:
-            free = self._store.free_space()
-        except OSError as error:
-            temporary("4.3.0", "Queue not available", str(error))
-        if free < self._least:
-            reason = f"{free} octets free, {self._least} wanted"
-            temporary("4.3.1", "Insufficient system storage", reason, code=452)
+            raise MailError(NO_SPACE, "the last flush failed")
         return IncomingMessage(self._store.descriptor, begin, self._parameters)

@@ -19,6 +19,10 @@ DESCRIPTION
     cannot be reached is suspended for minimal_backoff_time: mail for it is deferred at once with
     the reason, and then one delivery at a time probes it. A flush ends all suspensions.
 
+    On a full disk delivery goes on, for what is delivered frees it; what the journal could not be
+    told is kept in memory and written with the next attempt, at most minimal_backoff_time later.
+    On a read-only disk nothing is begun, and a look a second tells when it can be written again.
+
 SECURITY
     Whoever can connect to public/qmgr may only name queue ids, and nobody but the queue's owner
     vouches for the content of what he names. Queue files and other daemons' answers are checked as
@@ -29,16 +33,16 @@ STANDARDS
 
 DIAGNOSTICS
     Events of the log: active, delivery (where no agent decided), removed, deferred, held, reported,
-    report_failed, suspended, resumed, request_lost, outcome_ignored, queue_error, clock_jumped. Of
-    what lies in the queue and is no message: corrupt (set aside, or not_moved), foreign_file (left
-    alone, for its name is no queue id), leftover_removed (its writer died), leftover_stays,
-    unreadable; foreign_files and stuck_files count those that are too many for a line each;
-    scan_incomplete names a folder. Exit status 75 when another queue manager keeps pid/qmgr.lock
-    for most of
-    service_checkin_time.
+    report_failed, suspended, resumed, request_lost, outcome_ignored, queue_error, unrecorded,
+    queue_read_only, queue_writable, clock_jumped. Of what lies in the queue and is no message:
+    corrupt (set aside, or not_moved), foreign_file (left alone, for its name is no queue id),
+    leftover_removed (its writer died), leftover_stays, unreadable; foreign_files and stuck_files
+    count those that are too many for a line each; scan_incomplete names a folder. Exit status 75
+    when another queue manager keeps pid/qmgr.lock for most of service_checkin_time.
 
 BUGS
-    A crash between the bounce service's answer and the next record repeats a report. A backlog of
+    A crash between the bounce service's answer and the next record repeats a report; one before
+    an outcome could be written to a full disk repeats that delivery. A backlog of
     more than qmgr_message_active_limit messages to one destination that is slow but alive keeps
     other mail waiting. Of jumps of the wall clock only those are known that this process lived
     through: started after one, it takes messages for as old as the wall clock says.

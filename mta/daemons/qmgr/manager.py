@@ -32,6 +32,7 @@ from mta.queue.journal import JournalRecord, Retry
 from mta.queue.layout import State
 from mta.queue.queue_id import arrival_time
 from mta.queue.reader import StoredMessage
+from mta.queue.room import RoomWatch
 from mta.queue.store import QueueStore
 from mta.util.clock import boottime
 from mta.util.log import Log
@@ -40,6 +41,7 @@ __all__ = ["Manager"]
 
 _BURST: Final = 50  # attempts begun before others get the loop
 _LOCKED_PAUSE: Final = 1.0  # seconds until a file that somebody works on is looked at again
+_READ_ONLY_PAUSE: Final = 1.0  # seconds until a disk that cannot be written is looked at again
 _FIRST_PAUSE: Final = 1.0  # seconds until a lost request is repeated; doubled each time
 _MOST_LOSSES: Final = 10  # in a row; the next one is a deferral
 
@@ -81,6 +83,8 @@ class Manager:
         self._memories: dict[str, _Memory] = {}
         self._verifier = ThreadPoolExecutor(1, "verify")
         self._disposer = Disposer(loop, log)
+        self._room = RoomWatch(loop.time)
+        self._read_only = False
         self._look = asyncio.Event()
         self._begin_at: asyncio.Handle | None = None
         self._begin_time = 0.0  # of the loop; uvloop's handles do not always know theirs
@@ -197,6 +201,9 @@ class Manager:
 
     def _begin(self) -> None:
         self._begin_at = None
+        if not self._is_writable():
+            self._schedule(_READ_ONLY_PAUSE)
+            return
         now = boottime()
         for _ in range(_BURST):
             if len(self._active) >= self._active_limit:
@@ -208,6 +215,20 @@ class Manager:
         due = self._calendar.next_due()
         if due is not None:
             self._schedule(due - now)
+
+    def _is_writable(self) -> bool:
+        """Whether what is delivered can be noted; what only this process knew would die with it.
+
+        A full disk is no reason to wait: to remove what was delivered frees it.
+        """
+        read_only = self._room.room().read_only
+        if read_only != self._read_only:
+            self._read_only = read_only
+            if read_only:
+                self._log.error("queue_read_only")
+            else:
+                self._log.warning("queue_writable")
+        return not read_only
 
     # Active
 

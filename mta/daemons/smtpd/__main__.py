@@ -13,6 +13,7 @@ DESCRIPTION
     terms.py       what holds for every session of the row
     tls.py         STARTTLS: the handshake, the certificate
     policy.py      who may send what where
+    storage.py     whether the queue takes mail
     replies.py     what a client is told
 
 SECURITY
@@ -29,13 +30,16 @@ STANDARDS
 DIAGNOSTICS
     Logs connect, tls, tls_failed, reject, accepted, timeout and disconnect, with the client as
     [address]:port; and certificate_read, certificate_unusable: once for each change of the files.
-    STARTTLS is answered 454 while there is no usable certificate.
+    STARTTLS is answered 454 while there is no usable certificate. storage_refused: this process
+    refuses mail before it is read, for the queue's file system is full, read-only or failing;
+    storage_accepted: it takes mail again. MAIL is then answered 452 4.3.1, or 451 4.3.0 where
+    cleanup said that; it is tried again by itself.
 
 CONFIGURATION PARAMETERS
     myhostname mynetworks message_size_limit line_length_limit smtpd_banner
     smtpd_content_line_limit smtpd_recipient_limit smtpd_timeout smtpd_min_data_rate
     smtpd_hard_error_limit smtpd_tls_security_level smtpd_tls_cert_file smtpd_tls_key_file
-    ipc_timeout
+    queue_minfree ipc_timeout
 
 FILES
     smtpd_tls_cert_file, smtpd_tls_key_file - read at the start, and at a handshake after they were

@@ -6,11 +6,13 @@ Nothing of it is ours before `commit` returns a queue id; until then `abort` und
 from msgspec import Struct
 
 from mta.daemons.smtpd.policy import Client, Networks, check_relay
+from mta.daemons.smtpd.storage import Storage
 from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.messages import Resolved
 from mta.ipc.rewrite import RewriteClient
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.smtp.events import Mail, Rcpt
+from mta.proto.status import MailError
 
 __all__ = ["MailTransaction", "Services"]
 
@@ -21,6 +23,7 @@ class Services(Struct, frozen=True):
     rewrite: RewriteClient
     cleanup: CleanupClient
     mynetworks: Networks
+    storage: Storage
 
 
 class MailTransaction:
@@ -45,6 +48,10 @@ class MailTransaction:
         self._client = client
         self._cleanup: Transaction | None = None
 
+    def announce(self, size: int) -> None:
+        """Begin with MAIL; MailError while the queue takes no message, or none of that size."""
+        self._services.storage.check(size)
+
     def add_known(self, rcpt: Rcpt) -> bool:
         """Check one recipient whose route is known; False: await `add_recipient` instead.
 
@@ -61,7 +68,8 @@ class MailTransaction:
         self._add(rcpt, await self._services.rewrite.resolve(rcpt.address))
 
     def begin_content(self, origin: Origin) -> None:
-        """Open the way to cleanup."""
+        """Open the way to cleanup; MailError while the queue takes no message."""
+        self._services.storage.begin()
         self._cleanup = self._services.cleanup.begin(self.sender, origin, self._body_8bit)
         self._cleanup.recipients(self.recipients)
 
@@ -82,7 +90,14 @@ class MailTransaction:
     async def commit(self) -> str:
         """Await cleanup's verdict: the queue id, or MailError."""
         assert self._cleanup is not None
-        return await self._cleanup.commit()
+        storage = self._services.storage
+        try:
+            queue_id = await self._cleanup.commit()
+        except MailError as error:
+            storage.refused(error)
+            raise
+        storage.accepted()
+        return queue_id
 
     def abort(self) -> None:
         """Forget the transaction; cleanup discards what it got of it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mta.daemons.smtpd.envelope import Services
 from mta.daemons.smtpd.policy import Networks
 from mta.daemons.smtpd.session import SmtpSession
+from mta.daemons.smtpd.storage import Storage
 from mta.daemons.smtpd.terms import Terms
 from mta.daemons.smtpd.tls import Certificate
 from mta.ipc.cleanup import CleanupClient
@@ -25,7 +26,12 @@ class SmtpdHandler:
         self._context = context
         self._rewrite = RewriteClient(context.loop, parameters.ipc_timeout, context.log)
         self._cleanup = CleanupClient(context.loop, parameters.ipc_timeout, context.log)
-        self._services = Services(self._rewrite, self._cleanup, Networks(parameters.mynetworks))
+        self._services = Services(
+            self._rewrite,
+            self._cleanup,
+            Networks(parameters.mynetworks),
+            Storage(parameters, context.loop.time, context.log),
+        )
         self._opening: set[asyncio.Task[None]] = set()  # the loop itself does not keep tasks alive
         self._terms = Terms(
             service=context.service.name,

@@ -214,8 +214,7 @@ class SmtpSession(asyncio.Protocol):
         """Do what an event asks of us alone."""
         match event:
             case Mail():
-                self._transaction = MailTransaction(self._services, self._client, event)
-                self._engine.reply(ACCEPTED_SENDER)
+                self._engine.reply(self._announce(event))
             case Hello():
                 self._hello = event
                 self._journal.helo = event.name
@@ -225,6 +224,16 @@ class SmtpSession(asyncio.Protocol):
                 self._drop()
             case Rejected():
                 self._journal.reject(event.command, event.status, transaction=self._transaction)
+
+    def _announce(self, mail: Mail) -> Status:
+        self._transaction = transaction = MailTransaction(self._services, self._client, mail)
+        try:
+            transaction.announce(mail.size)
+        except MailError as error:
+            self._journal.reject("MAIL", error.status, transaction=transaction, reason=error.reason)
+            self._drop()
+            return error.status
+        return ACCEPTED_SENDER
 
     def _give_turn(self) -> None:
         """Send the replies; the client is to act."""

@@ -7,6 +7,7 @@ from supervisor.loggers import LevelsByName
 from mta.master.plugin.limits import raise_descriptor_limit
 from mta.master.plugin.listeners import BIND_PATIENCE, inherited_sockets, open_all
 from mta.master.plugin.lock import MasterLockedError, take_master_lock
+from mta.master.plugin.logs import steady_logs
 from mta.master.plugin.plugin import Master
 from mta.master.plugin.rpc import MtaInterface, SupervisorInterface
 from mta.master.plugin.seam import Supervisord
@@ -38,6 +39,7 @@ def make_supervisor_interface(supervisord: Supervisord) -> SupervisorInterface:
 
 def _install(supervisord: Supervisord, generation: str) -> Master:
     options = supervisord.options
+    steady_logs(options)
     if not options.nodaemon:
         raise ValueError("[supervisord] nodaemon must be true: a fork would lose the lock")
     if options.user is not None:

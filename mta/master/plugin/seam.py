@@ -11,6 +11,8 @@ __all__ = ["Group", "GroupConfig", "Logger", "Options", "Poller", "SlotConfig", 
 class Logger(Protocol):
     """supervisor.loggers.Logger."""
 
+    handlers: list[Any]
+
     def log(self, level: int, msg: str) -> None:
         """Write one line, at a number of LevelsByName."""
 
