@@ -15,7 +15,7 @@ from reliability.run import prepared_folder
 
 pytestmark = pytest.mark.requires("root", "/dev/fuse", "/dev/loop-control")
 
-CUTS = 15
+CUTS = 6  # two of them right after a 250
 BLOCK = 4096
 
 

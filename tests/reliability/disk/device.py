@@ -26,6 +26,7 @@ _CONFIGURE: Final = 0x4C0A
 _AUTOCLEAR: Final = 4
 _DIRECT_IO: Final = 16
 _CONFIG: Final = struct.Struct("=II52xI64s64s32s16x64x")  # struct loop_config
+_NAME_LIMIT: Final = 63  # octets
 _SECTOR: Final = 512
 _TRIES: Final = 100
 
@@ -45,12 +46,13 @@ def loop_device(backing: int, *, direct: bool = False) -> Iterator[str]:
 
 
 def _configured(backing: int, flags: int) -> tuple[int, str]:
-    config = _CONFIG.pack(backing, _SECTOR, flags, b"posthouse", b"", b"")
+    name = os.readlink(f"/proc/self/fd/{backing}").encode()[:_NAME_LIMIT]
+    config = _CONFIG.pack(backing, _SECTOR, flags, name, b"", b"")
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(_TRIES):
-            name = f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}"
-            device = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+            path = f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}"
+            device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.ioctl(device, _CONFIGURE, config)
             except OSError as error:
@@ -58,7 +60,7 @@ def _configured(backing: int, flags: int) -> tuple[int, str]:
                 if error.errno != errno.EBUSY:  # somebody else was faster
                     raise
             else:
-                return device, name
+                return device, path
     finally:
         os.close(control)
     raise OSError(errno.EBUSY, "no free loop device")

@@ -4,6 +4,7 @@ What flushes have covered grows with the cuts, which therefore come in the order
 """
 
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -46,7 +47,8 @@ class Image:
 
 
 def _sparse_file(size: int) -> int:
-    descriptor = os.memfd_create("cut")
+    # A name of its own: btrfs-progs take loop devices over files of one name for one device.
+    descriptor = os.memfd_create(f"cut-{uuid.uuid4()}")
     os.ftruncate(descriptor, size)
     return descriptor
 

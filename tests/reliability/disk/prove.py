@@ -6,7 +6,7 @@ The file systems are tried side by side; the cuts of one come one after the othe
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,8 +23,7 @@ from reliability.proof import Report, Run, Table
 
 __all__ = ["prove", "prove_on"]
 
-_LETTERS: Final = 3  # for each cut
-_FEWEST: Final = 24  # letters
+_FEWEST: Final = 24  # letters; else one for each cut
 _COMPLETE: Final = 300  # cuts from which on no class may be empty
 
 
@@ -58,13 +57,14 @@ class _Tally:
         self.failures += [f"{where}: {failure}" for failure in seen.failures]
 
 
-class _Counting:
-    """Tells how many cuts all file systems have behind them."""
+class _Course:
+    """How far all file systems have come together; and whether to go on."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._done = 0
         self._lock = threading.Lock()
+        self.over = threading.Event()
 
     def step(self, text: str) -> None:
         with self._lock:
@@ -79,22 +79,26 @@ def prove(run: Run) -> Report:
 
 def prove_on(run: Run, kinds: Sequence[FileSystem], services: Settings | None = None) -> Report:
     """Cut the power on these file systems; `services` changes rows of the system under proof."""
-    counting = _Counting(run)
+    course = _Course(run)
     with ThreadPoolExecutor(len(kinds)) as threads:
         trials = [
-            threads.submit(_try, run, kind, -(-run.size // len(kinds)), counting, services)
+            threads.submit(_try, run, kind, -(-run.size // len(kinds)), course, services)
             for kind in kinds
         ]
-        return _report([trial.result() for trial in trials])
+        try:
+            wait(trials, return_when=FIRST_EXCEPTION)
+            return _report([trial.result() for trial in trials])
+        finally:  # what is interrupted, or fails on one file system, ends on all
+            course.over.set()
 
 
 def _try(
-    run: Run, kind: FileSystem, count: int, counting: _Counting, services: Settings | None
+    run: Run, kind: FileSystem, count: int, course: _Course, services: Settings | None
 ) -> _Tally:
     """That many cuts on one file system."""
     chance = run.random(kind.name)
     tally = _Tally(kind.name)
-    mail = max(_FEWEST, _LETTERS * count)
+    mail = max(_FEWEST, count)
     with new_site(run.folder / kind.name, kind, mail, chance, services) as site:
         recording = record(site, chance)
         tally.writes, tally.barriers = recording.writes, recording.barriers
@@ -105,8 +109,10 @@ def _try(
             cuts = planned(recording.history, recording.begin, acknowledged, count, chance)
             with recovery_of(site, recording) as recovery:
                 for cut in cuts:
+                    if course.over.is_set():
+                        break
                     tally.note(cut, recovery.after(cut, chance))
-                    counting.step(kind.name)
+                    course.step(kind.name)
     return tally
 
 

@@ -22,6 +22,7 @@ from reliability.disk.site import Site
 __all__ = ["Recovery", "Seen", "recovery_of"]
 
 _DELIVERY: Final = 60.0  # seconds
+_SHOWN: Final = 2000  # characters of the log
 _MOST_COPIES: Final = 2  # of one message for one recipient: a cut is one crash
 
 
@@ -100,7 +101,7 @@ class Recovery:
                 lambda: not house.messages("incoming", "deferred"), "an empty queue", _DELIVERY
             )
         except AssertionError as error:
-            return [f"{error}; {house.story()}"]
+            return [f"{error}; {house.story()[-_SHOWN:]}"]
         finally:
             self._site.kill_all()
         return []
