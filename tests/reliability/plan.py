@@ -13,7 +13,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         "after a power cut ext4, xfs and btrfs still hold whatever was acknowledged",
         "cuts",
         900,
-        6,
+        15,
         prove_disk,
         ("root", "/dev/fuse", "/dev/loop-control", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"),
     ),
