@@ -17,8 +17,13 @@ def require_all() -> bool:
 
 
 def missing(need: str) -> str:
-    """The reason to skip when the machine lacks a need, or nothing: a command's name, or `root`."""
+    """The reason to skip when the machine lacks a need, or nothing.
+
+    A need is a command's name, the path of a device, or `root`.
+    """
     if need == "root":
         return "" if os.geteuid() == 0 else "needs root"
+    if need.startswith("/"):
+        return "" if os.path.exists(need) else f"needs {need}"
     path = os.environ.get("PATH", os.defpath) + _SBIN
     return "" if shutil.which(need, path=path) else f"needs the command {need}"
