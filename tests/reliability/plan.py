@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from reliability.faults import FAULTS
 from reliability.proof import Proof
 
 __all__ = ["PROOFS"]
 
-PROOFS: Final[tuple[Proof, ...]] = ()
+PROOFS: Final[tuple[Proof, ...]] = (FAULTS,)
