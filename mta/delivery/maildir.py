@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from mta.proto.status import MailError, Status
+from mta.util.descriptors import close_read
 
 __all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
 
@@ -87,7 +88,7 @@ def _enter(stack: ExitStack, parent: int, folder: str) -> int:
             os.mkdir(folder, 0o700, dir_fd=parent)
         os.fsync(parent)
         descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
-    stack.callback(os.close, descriptor)
+    stack.callback(close_read, descriptor)
     return descriptor
 
 

@@ -14,15 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count, zip_longest
+from random import Random
 from typing import Final
 
+from support.tracing import Call
 from support.waiting import wait_until
 
 from reliability.deaths import Death, Deaths
 from reliability.house import House, Record
 from reliability.load import Load, Refusal
 from reliability.proof import Proof, Report, Run, Table
-from reliability.strikes import MASTER, Cell, Striker, Trial, spots
+from reliability.strikes import MASTER, Cell, Striker, Trial, spots, until_started
 from reliability.system_calls import (
     Spot,
     errors_of,
@@ -88,11 +90,11 @@ class _Proof:
     def __init__(self, run: Run, house: House) -> None:
         self._run = run
         self._house = house
-        self._striker = Striker(house.instance, run.folder / "traces")
         (log,) = house.instance.log_file.parent.rglob("supervisord.log")
         self._deaths = Deaths(log)
         self._ears = _Ears()
         house.log.tell(self._ears)
+        self._striker = Striker(house.instance, run.folder / "traces", self._ears.serving)
         self._whole = run.size >= _WHOLE
         self.findings = _Findings()
         self.explained: list[float] = []  # strikes that may cost a copy, seconds since the epoch
@@ -106,14 +108,54 @@ class _Proof:
             for row in _ROWS:
                 self._await_serving(row)
             running = self._watch({row: self._striker.youngest(row) for row in _ROWS})
-            starting: dict[str, Counter[Spot]] = {}
+            begun: dict[str, Sequence[Call]] = {}
             for row in _ROWS if self._whole else ():
                 if row != MASTER:
-                    starting |= self._watch({row: self._striker.turn_over(row)})
-        by_row = [[*self._cells(row, running[row], starting.get(row, Counter()))] for row in _ROWS]
-        for cells in by_row:
+                    begun |= self._watch({row: self._striker.turn_over(row)})
+        by_row = {row: [*self._cells_of(row, spots(calls))] for row, calls in running.items()}
+        if self._whole:
+            self._add_fresh(by_row, begun, source)
+        for cells in by_row.values():
             source.shuffle(cells)
-        return [cell for turn in zip_longest(*by_row) for cell in turn if cell is not None]
+        return [cell for turn in zip_longest(*by_row.values()) for cell in turn if cell]
+
+    def _add_fresh(
+        self,
+        by_row: Mapping[str, list[Cell]],
+        begun: Mapping[str, Sequence[Call]],
+        source: Random,
+    ) -> None:
+        """Add the calls of processes that start.
+
+        Until it serves each is Python and the skeleton of daemons: one row stands for all.
+        """
+        shared: dict[Spot, list[str]] = defaultdict(list)
+        for row, calls in begun.items():
+            border = until_started(calls)
+            known = {cell.spot for cell in by_row[row]}
+            own = spots(calls[border:])
+            by_row[row].extend(self._cells(row, own.keys() - known, fresh=True))
+            for spot in spots(calls[:border]).keys() - own.keys() - known:
+                shared[spot].append(row)
+        for spot, rows in sorted(shared.items()):
+            row = source.choice(rows)
+            by_row[row].extend(self._cells(row, [spot], fresh=True))
+
+    def _cells_of(self, row: str, calls: Counter[Spot]) -> Iterator[Cell]:
+        """The cells of a process at work."""
+        often = {spot for spot, count in calls.items() if count >= _RARE * _WATCHED}
+        yield from self._cells(row, often, fresh=False)
+        if self._whole:
+            yield from self._cells(row, calls.keys() - often, fresh=row != MASTER)
+
+    def _cells(self, row: str, calls: Iterable[Spot], *, fresh: bool) -> Iterator[Cell]:
+        for spot in sorted(calls):
+            if not is_known(spot):
+                self.findings.failures.append(f"{row} calls {spot}: the table does not know it")
+            for error in errors_of(spot):
+                yield Cell(row, spot, error, fresh=fresh)
+                if persists(spot[0], error):
+                    yield Cell(row, spot, error, stays=True, fresh=fresh)
 
     def _await_serving(self, row: str) -> None:
         def serves() -> bool:
@@ -121,27 +163,14 @@ class _Proof:
 
         wait_until(serves, f"a process of {row}")
 
-    def _watch(self, pids: Mapping[str, int]) -> dict[str, Counter[Spot]]:
+    def _watch(self, pids: Mapping[str, int]) -> dict[str, list[Call]]:
         """The calls of a process of each row."""
         with ExitStack() as stack:
             traces = {
                 row: stack.enter_context(self._striker.watch(row, pid)) for row, pid in pids.items()
             }
             time.sleep(_WATCHED)
-        return {row: spots(trace) for row, trace in traces.items()}
-
-    def _cells(self, row: str, running: Counter[Spot], starting: Counter[Spot]) -> Iterator[Cell]:
-        for spot in sorted({*running, *starting}):
-            if not is_known(spot):
-                self.findings.failures.append(f"{row} calls {spot}: the table does not know it")
-            rare = running[spot] < _RARE * _WATCHED
-            if rare and not self._whole:
-                continue
-            fresh = rare and row != MASTER
-            for error in errors_of(spot):
-                yield Cell(row, spot, error, fresh=fresh)
-                if persists(spot[0], error):
-                    yield Cell(row, spot, error, stays=True, fresh=fresh)
+        return {row: trace.calls() for row, trace in traces.items()}
 
     # Trials
 
@@ -152,7 +181,7 @@ class _Proof:
             trials: list[Trial] = []
             with self._load(f"b{start}-") as load:
                 for number, cell in enumerate(batch, start):
-                    self._run.progress(number, str(cell))
+                    self._run.progress(number, f"{cell}, {len(cells)} in all")
                     trials.append(self._try(cell))
             self._judge(trials, load)
 
@@ -317,11 +346,17 @@ def prove(run: Run) -> Report:
         for row in _ROWS
         if row not in ("qmgr", "log", MASTER)
     }
-    with House(run.folder, services=services) as house:
-        proof = _Proof(run, house)
-        cells = proof.matrix()
-        proof.try_all(cells[: run.size])
-        return proof.report()
+    report = Report()
+    try:
+        with House(run.folder, services=services) as house:
+            proof = _Proof(run, house)
+            proof.try_all(proof.matrix()[: run.size])
+            report = proof.report()
+    except AssertionError as error:
+        if not report.figures:
+            raise
+        report.failures.append(f"it does not stop: {error}")
+    return report
 
 
 FAULTS: Final = Proof(

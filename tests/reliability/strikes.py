@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import Final
 
 from support.instance import Instance
 from support.processes import Process
-from support.tracing import Fault, Trace
+from support.tracing import Call, Fault, Trace
 
 from reliability.system_calls import Spot, spot_of
 
-__all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "spots"]
+__all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "spots", "until_started"]
 
 MASTER: Final = "supervisord"  # stands for a row's name
 
@@ -28,6 +28,7 @@ _PATIENCE: Final = 2.5  # seconds that a call is waited for: longer than `queue_
 _STAY: Final = 1.0  # seconds that a persistent fault lasts
 _ATTEMPTS: Final = 3  # until the call on the intended kind of descriptor is struck
 _INTERVAL: Final = 0.005  # seconds between two looks
+_STARTED: Final = r"\"event\":\"started\""  # as strace shows it
 _START_TIME: Final = 10.0  # seconds in which a row has a process again
 
 
@@ -39,7 +40,7 @@ class Cell:
     spot: Spot
     error: str
     stays: bool = False  # for a while, not once
-    fresh: bool = False  # the call is made mostly by a process that starts
+    fresh: bool = False  # the call is made by a process that starts, or soon afterwards
 
     def __str__(self) -> str:
         call, kind = self.spot
@@ -75,8 +76,10 @@ class Trial:
 class Striker:
     """Watches and strikes the processes of one system; traces lie in `folder`."""
 
-    def __init__(self, instance: Instance, folder: Path) -> None:
+    def __init__(self, instance: Instance, folder: Path, serving: Container[int]) -> None:
+        """`serving` holds the pids of daemons that have begun to serve."""
         self._instance = instance
+        self._serving = serving
         self._folder = folder
         self._number = 0
         self.ended: set[int] = set()  # pids that were told to end in order
@@ -98,8 +101,8 @@ class Striker:
         return 0
 
     def turn_over(self, row: str) -> int:
-        """Have the row's processes end in order; the pid of the one that follows them."""
-        old = [one.pid for one in self.processes(row)]
+        """A process of the row that begins: those that serve are made to end in order."""
+        old = [one.pid for one in self.processes(row) if one.pid in self._serving]
         self.ended.update(old)
         for pid in old:
             with suppress(ProcessLookupError):
@@ -149,13 +152,18 @@ class Striker:
         return self._folder / f"{self._number}"
 
 
-def spots(trace: Trace) -> Counter[Spot]:
+def spots(calls: Iterable[Call]) -> Counter[Spot]:
     """How often each call was made, by the kind of what it was made on."""
     found: Counter[Spot] = Counter()
-    for call in trace.calls():
+    for call in calls:
         with suppress(ValueError):  # a signal
             found[spot_of(call.text)] += 1
     return found
+
+
+def until_started(calls: Sequence[Call]) -> int:
+    """How many calls a daemon made until it told the log that it serves; 0 if it did not."""
+    return next((place for place, call in enumerate(calls) if _STARTED in call.text), 0)
 
 
 def _was_struck(output: Path) -> bool:

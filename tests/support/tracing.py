@@ -14,6 +14,7 @@ _LINE: Final = re.compile(r"(?:(\d+) +)?(\d+\.\d+) (.*)")  # no thread where non
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 # A thread that dies beside others may have its last call shown as unfinished.
 _STRUCK: Final = re.compile(r"^\d+ +[\d.]+ (\w+\(.*)(?: += \?|<unfinished \.\.\.>)$", re.MULTILINE)
+_DETACH_TIME: Final = 3.0  # seconds
 _LASTED: Final = re.compile(r"<(\d+\.\d+)>$")
 
 
@@ -83,7 +84,11 @@ class Trace:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._await_attached(pid)
+        try:
+            self._await_attached(pid)
+        except BaseException:
+            self._end()
+            raise
 
     def _await_attached(self, pid: int) -> None:
         deadline = time.monotonic() + 10
@@ -92,11 +97,7 @@ class Trace:
             if self._process.poll() is not None:
                 assert self._process.stderr is not None
                 raise AssertionError(f"strace: {self._process.stderr.read()}")
-            traced = [
-                "TracerPid:\t0\n" not in (thread / "status").read_text()
-                for thread in threads.iterdir()
-            ]
-            if all(traced):
+            if all(_is_traced(thread) for thread in threads.iterdir()):
                 return
             time.sleep(0.005)
         raise AssertionError(f"strace did not attach to {pid}")
@@ -146,8 +147,23 @@ class Trace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.wait(timeout=10)
+        try:
+            self._process.wait(timeout=_DETACH_TIME)
+        except subprocess.TimeoutExpired:
+            # It waits for ever for a thread that ended while it let go of it.
+            self._process.kill()
+            self._process.wait(timeout=_DETACH_TIME)
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+
+def _is_traced(thread: Path) -> bool:
+    try:
+        return "TracerPid:\t0\n" not in (thread / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return True
