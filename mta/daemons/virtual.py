@@ -27,7 +27,6 @@ CONFIGURATION PARAMETERS
     virtual_mailbox_base virtual_mailbox_domains myhostname header_size_limit
 """
 
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -40,6 +39,7 @@ from mta.ipc.messages import Deliver, DeliverRecipient
 from mta.master.daemon import Context, Needs, run
 from mta.proto import address
 from mta.proto.status import Status, permanent, temporary
+from mta.util.descriptors import close_read
 
 __all__ = ["NEEDS", "VirtualHandler", "VirtualMailboxes"]
 
@@ -76,7 +76,7 @@ class VirtualMailboxes:
             pieces = _with_trace(request, recipient, content)
             deliver_to_maildir(base, folders, name, pieces, self._known)
         finally:
-            os.close(base)
+            close_read(base)
         path = "/".join((self._base_path, *folders, "new", name))
         return Status(250, "2.0.0", f"delivered to maildir {path}")
 

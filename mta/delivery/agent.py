@@ -9,7 +9,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Final
 
@@ -21,6 +20,7 @@ from mta.ipc.messages import Deliver, DeliverRecipient, DeliveryRequest, Outcome
 from mta.ipc.server import RequestServer
 from mta.proto.status import Disposition, MailError, Status
 from mta.util.log import Log
+from mta.util.threads import WorkerPool
 
 __all__ = ["BlockingDelivery", "DeliveryAgent", "Result"]
 
@@ -85,7 +85,7 @@ class BlockingDelivery:
         """`name` is the relay that results name; at most `threads` requests run at once."""
         self._name = name
         self._deliver = deliver
-        self._pool = ThreadPoolExecutor(threads, name)
+        self._pool = WorkerPool(threads, name)
 
     async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
         """Deliver to one recipient after the other; an error of one is no matter of the rest."""
@@ -93,7 +93,12 @@ class BlockingDelivery:
         # read another file that got the same number.
         own = content.duplicate()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._work, request, own)
+        try:
+            working = loop.run_in_executor(self._pool, self._work, request, own)
+        except RuntimeError:
+            own.close()
+            raise
+        return await working
 
     def close(self) -> None:
         """Begin nothing more; what is under way goes on."""

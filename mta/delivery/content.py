@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mta.proto.status import temporary
+from mta.util.descriptors import close_read
 
 __all__ = ["CHUNK_SIZE", "ContentReader"]
 
@@ -50,7 +51,7 @@ class ContentReader:
 
     def close(self) -> None:
         """Close the descriptor; for whoever owns it."""
-        os.close(self._descriptor)
+        close_read(self._descriptor)
 
     def headers(self, limit: int) -> bytes:
         """The header section as far as `limit` octets, its last CRLF included.

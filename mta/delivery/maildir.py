@@ -16,6 +16,7 @@ from typing import Final
 
 from mta.delivery.mailboxes import KnownMailboxes
 from mta.proto.status import MailError, Status
+from mta.util.descriptors import close_read
 
 __all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
 
@@ -96,7 +97,7 @@ def _enter(stack: ExitStack, parent: int, folder: str) -> int:
             os.mkdir(folder, 0o700, dir_fd=parent)
         os.fsync(parent)
         descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
-    stack.callback(os.close, descriptor)
+    stack.callback(close_read, descriptor)
     return descriptor
 
 

@@ -9,6 +9,8 @@ deadline that covers all of this.
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
 from mta.ipc.connection import Connection, Descriptors, MessageTypes, close_all
@@ -22,6 +24,7 @@ __all__ = [
     "RequestLost",
     "ServiceClient",
     "Unavailable",
+    "closed_unless_watched",
     "connect",
 ]
 
@@ -51,7 +54,10 @@ def connect(path: str) -> socket.socket | None:
 
     Raises `NotListening`, or `Unavailable` when there is no such socket or none left for us.
     """
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    except OSError as error:  # out of descriptors or memory
+        raise Unavailable(f"{path}: {error}") from error
     try:
         peer.connect(path)
     except BlockingIOError:
@@ -62,6 +68,16 @@ def connect(path: str) -> socket.socket | None:
         kind = NotListening if isinstance(error, ConnectionRefusedError) else Unavailable
         raise kind(f"{path}: {error}") from error
     return peer
+
+
+@contextmanager
+def closed_unless_watched(peer: socket.socket, path: str) -> Iterator[None]:
+    """Close `peer` and raise `Unavailable` if the loop cannot watch it: see `Connection`."""
+    try:
+        yield
+    except OSError as error:
+        peer.close()
+        raise Unavailable(f"{path}: {error}") from error
 
 
 class _Request(Generic[Reply]):
@@ -274,7 +290,8 @@ class ServiceClient(Generic[Reply]):
     def _open(self) -> None:
         peer = connect(self.path)
         if peer is not None:
-            self._channel = _Channel(self, peer)
+            with closed_unless_watched(peer, self.path):
+                self._channel = _Channel(self, peer)
             self._channel.connection.when_drained = self._flush
 
     def _flush_later(self, pause: float) -> None:

@@ -8,7 +8,6 @@ sockets, because neither asyncio nor uvloop has SEQPACKET transports or passes d
 
 import array
 import asyncio
-import os
 import socket
 import types
 from collections import deque
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mta.ipc.messages import FRAME_LIMIT, PROTOCOL_VERSION, Message
+from mta.util.descriptors import close_read
 from mta.util.log import Log
 from mta.util.peer import peer_credentials
 
@@ -58,9 +58,9 @@ def encode(number: int, body: Message) -> bytes:
 
 
 def close_all(descriptors: Iterable[int]) -> None:
-    """Close received descriptors."""
+    """Close received descriptors: of files that are only read."""
     for descriptor in descriptors:
-        os.close(descriptor)
+        close_read(descriptor)
 
 
 def _decoder(body_type: MessageTypes) -> msgspec.msgpack.Decoder[Any]:
@@ -73,7 +73,7 @@ def _decoder(body_type: MessageTypes) -> msgspec.msgpack.Decoder[Any]:
 
 
 class Connection(Generic[Body]):
-    """A connected socket, owned and closed here.
+    """A connected socket, owned and closed here; OSError when the loop cannot watch it.
 
     `received(number, body, descriptors)` is called for each frame; the descriptors, close-on-exec,
     belong to the callee. `closed(reason)` is called exactly once, from the loop or from `close`;
@@ -104,11 +104,11 @@ class Connection(Generic[Body]):
         most = max(kind.descriptors for kind in get_args(body_type) or (body_type,))
         self._ancillary_size = socket.CMSG_LEN(most * _DESCRIPTOR_SIZE) if most else 0
         self._queue: deque[tuple[bytes, Descriptors]] = deque()
-        self._reading = False
+        self._reading = True
         self._was_reset = False
         self._send_failed = False
         self._closing = False
-        self.resume()
+        loop.add_reader(peer, self.read)
 
     # Sending
 
@@ -187,9 +187,14 @@ class Connection(Generic[Body]):
 
     def resume(self) -> None:
         """Read again."""
-        if not self._reading and not self.is_closed:
-            self._reading = True
+        if self._reading or self.is_closed:
+            return
+        try:
             self._loop.add_reader(self._socket, self.read)
+        except OSError as error:  # no memory, or too many are watched: epoll_ctl(2)
+            self._end(f"watch: {error}")
+        else:
+            self._reading = True
 
     def read(self) -> None:
         """Take one frame, if one has arrived: the loop calls again while there are more.

@@ -10,7 +10,13 @@ import asyncio
 import socket
 from typing import Final, Generic, TypeVar
 
-from mta.ipc.client import CONNECT_PAUSE, RequestLost, Unavailable, connect
+from mta.ipc.client import (
+    CONNECT_PAUSE,
+    RequestLost,
+    Unavailable,
+    closed_unless_watched,
+    connect,
+)
 from mta.ipc.connection import Connection, Descriptors, MessageTypes, close_all, encode
 from mta.ipc.messages import Goodbye, Message, Refused
 from mta.proto.status import MailError
@@ -323,7 +329,10 @@ class ConversationPool(Generic[Reply]):
         if self._idle and not fresh:
             return self._idle.pop()  # if it has just died, the conversation moves
         peer = connect(self.path)
-        return None if peer is None else _Line(self, peer)
+        if peer is None:
+            return None
+        with closed_unless_watched(peer, self.path):
+            return _Line(self, peer)
 
     def put(self, line: _Line[Reply]) -> None:
         """Keep a connection for the next conversation."""

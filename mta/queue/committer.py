@@ -63,9 +63,12 @@ class Committer:
         It raises MailError (451 4.3.0 or 452 4.3.1) when it is not; then the file is gone. Who
         cancels it does not learn the outcome: the message may well be in the queue.
         """
-        if self._thread is None:
-            self._start_thread()
         commit = _Commit(writer, self._loop.create_future())
+        if self._thread is None:
+            try:
+                self._start_thread()
+            except (OSError, RuntimeError) as error:  # no memory, no thread: the next one may begin
+                return self._refuse(commit, error)
         self._gathered.append(commit)
         if not self._busy:
             self._busy = True
@@ -87,8 +90,16 @@ class Committer:
 
     def _start_thread(self) -> None:
         self._sync_folders = not fsync_covers_name(self._root)
-        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _refuse(self, commit: _Commit, error: Exception) -> asyncio.Future[None]:
+        """Fail a commit that nobody would carry out."""
+        failure = _fail(commit, MailError(INTERNAL_ERROR, str(error)))
+        self._log.error("commit_failed", queue_id=commit.writer.queue_id, reason=failure.reason)
+        commit.future.set_exception(failure)
+        return commit.future
 
     def _start_batch(self) -> None:
         batch, self._gathered = self._gathered, []
@@ -144,7 +155,7 @@ class Committer:
             try:
                 commit.writer.sync()
             except OSError as error:
-                _fail(commit, error)
+                _fail(commit, write_failure(error))
         if self._sync_folders:
             self._flush_folders([commit for commit in batch if commit.failure is None])
         for commit in batch:
@@ -152,7 +163,7 @@ class Committer:
                 try:
                     commit.writer.close()
                 except OSError as error:
-                    _fail(commit, error)
+                    _fail(commit, write_failure(error))
 
     def _flush_folders(self, batch: list[_Commit]) -> None:
         folders: dict[str, list[_Commit]] = {}
@@ -163,15 +174,16 @@ class Committer:
                 _sync_folder(self._root, folder)
             except OSError as error:
                 for commit in commits:
-                    _fail(commit, error)
+                    _fail(commit, write_failure(error))
 
 
-def _fail(commit: _Commit, error: OSError) -> None:
-    commit.failure = write_failure(error)
+def _fail(commit: _Commit, failure: MailError) -> MailError:
+    commit.failure = failure
     try:
         commit.writer.discard()
     except OSError as second:
-        commit.failure.reason += f"; and the file could not be removed: {second}"
+        failure.reason += f"; and the file could not be removed: {second}"
+    return failure
 
 
 def _sync_folder(root: int, folder: str) -> None:

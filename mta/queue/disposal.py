@@ -7,10 +7,10 @@ Nothing depends on when it is done, so what gathers for a moment goes to one thr
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from mta.util.log import Log
+from mta.util.threads import WorkerPool
 
 __all__ = ["Disposer"]
 
@@ -26,7 +26,7 @@ class Disposer:
         self._log = log
         self._gathered: list[int] = []
         self._busy = False  # a batch is in the thread's hands or about to be
-        self._executor = ThreadPoolExecutor(1, "dispose")
+        self._executor = WorkerPool(1, "dispose")
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor soon; it is the callee's."""
@@ -44,7 +44,12 @@ class Disposer:
 
     def _start_batch(self) -> None:
         batch, self._gathered = self._gathered, []
-        closing = self._loop.run_in_executor(self._executor, _close_all, batch)
+        try:
+            closing = self._loop.run_in_executor(self._executor, _close_all, batch)
+        except RuntimeError:  # no thread is to be had: the loop has to wait
+            self._busy = False
+            self._report(_close_all(batch))
+            return
         closing.add_done_callback(self._finish_batch)
 
     def _finish_batch(self, closing: asyncio.Future[list[OSError]]) -> None:

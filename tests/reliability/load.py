@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from support.dialogue import Dialogue, dot_stuffed
+from support.dialogue import Dialogue, Reply, dot_stuffed
 from support.instance import DOMAIN, Instance
 
 from reliability.ledger import Ledger, Sent
 from reliability.message import make_message
 
-__all__ = ["BOXES", "KINDS", "SENDER", "Kind", "Load"]
+__all__ = ["BOXES", "KINDS", "SENDER", "Kind", "Load", "Refusal"]
 
 SENDER: Final = f"sender@{DOMAIN}"  # the box that reports come to
 BOXES: Final = tuple(f"box-{number}@{DOMAIN}" for number in range(8))
@@ -59,6 +59,20 @@ KINDS: Final = {
 _PAUSE: Final = 0.1  # seconds, after a connection that failed
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A reply other than the one that a message needs to get on."""
+
+    time: float  # seconds since the epoch
+    reply: Reply
+
+
+class _Refused(Exception):  # noqa: N818 - what the server did, not what is wrong
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
 class Load:
     """Clients that send until the end of the context, each about `rate` messages a second."""
 
@@ -71,12 +85,15 @@ class Load:
         clients: int = 4,
         rate: float = 10.0,
         prefix: str = "m",
+        timeout: float = 30.0,
     ) -> None:
-        self.refused = 0  # transactions that ended with a reply other than 2xx
+        self.refusals: list[Refusal] = []  # each ended a connection
         self.broken = 0  # connections that ended too early, or could not be made
+        self.late = 0  # connections on which nothing was heard for `timeout` seconds
         self._ledger = ledger
         self._instance = instance
         self._pause = 1 / rate
+        self._timeout = timeout
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
@@ -100,21 +117,29 @@ class Load:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def refused(self) -> int:
+        """Connections that ended with a reply other than the one that was needed."""
+        return len(self.refusals)
+
     def _work(self, name: str, source: random.Random) -> None:
         number = 0
         while not self._stop.is_set():
             try:
-                with self._instance.smtp(timeout=30.0) as client:
-                    client.greeted()
+                with self._instance.smtp(self._timeout) as client:
+                    _expect(client, 220)
+                    _say(client, "EHLO client.test", 250)
                     for _ in range(source.choice((1, 1, 1, 5))):
                         number += 1
                         self._send(client, f"{name}-{number}", source)
                         if self._stop.wait(source.expovariate(1 / self._pause)):
                             break
-                    client.say("QUIT", 221)
-            except AssertionError:
-                self.refused += 1
-            except (OSError, EOFError):
+                    _say(client, "QUIT", 221)
+            except _Refused as error:
+                self.refusals.append(Refusal(time.time(), error.reply))
+            except TimeoutError:
+                self.late += 1
+            except (OSError, EOFError, AssertionError):  # AssertionError: within a reply
                 self.broken += 1
                 self._stop.wait(_PAUSE)  # a server that is away is not hammered
 
@@ -132,17 +157,29 @@ class Load:
         if source.random() < 0.5:
             client.send(*commands)  # RFC 2920
             for _ in commands[:-1]:
-                client.expect(250)
-            client.expect(354)
+                _expect(client, 250)
+            _expect(client, 354)
         else:
             for command in commands[:-1]:
-                client.say(command, 250)
-            client.say("DATA", 354)
+                _say(client, command, 250)
+            _say(client, "DATA", 354)
         if name == "abandoned":
             sent.abandoned = True
             client.send_octets(message[: len(message) // 2])
             client.close()
             raise EOFError
         client.send_octets(message)
-        reply = client.expect(250)
+        reply = _expect(client, 250)
         self._ledger.acknowledge(mark, reply.text.split()[-1])
+
+
+def _expect(client: Dialogue, code: int) -> Reply:
+    reply = client.reply()
+    if reply.code != code:
+        raise _Refused(reply)
+    return reply
+
+
+def _say(client: Dialogue, line: str, code: int) -> Reply:
+    client.send(line)
+    return _expect(client, code)

@@ -10,12 +10,12 @@ from typing import Final, Self
 
 __all__ = ["Call", "Fault", "Kill", "Trace"]
 
-_PATIENCE: Final = 2.0  # seconds
-_LINE: Final = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
+_LINE: Final = re.compile(r"(?:(\d+) +)?(\d+\.\d+) (.*)")  # no thread where none is followed
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 # A thread that dies beside others may have its last call shown as unfinished.
 _STRUCK: Final = re.compile(r"^\d+ +[\d.]+ (\w+\(.*)(?: += \?|<unfinished \.\.\.>)$", re.MULTILINE)
 _DIED: Final = re.compile(r"^\d+ +([\d.]+) \+\+\+ killed by SIGKILL \+\+\+$", re.MULTILINE)
+_DETACH_TIME: Final = 3.0  # seconds
 _LASTED: Final = re.compile(r"<(\d+\.\d+)>$")
 
 
@@ -63,13 +63,22 @@ class Trace:
     """strace, attached to a running process and all its threads."""
 
     def __init__(
-        self, pid: int, output: Path, calls: str, injection: Kill | Fault | None = None
+        self,
+        pid: int,
+        output: Path,
+        calls: str,
+        injection: Kill | Fault | None = None,
+        *,
+        follow: bool = True,
     ) -> None:
-        """`output` is a new file; `calls` are strace's names, comma-separated."""
+        """`output` is a new file; `calls` are strace's names, comma-separated.
+
+        Without `follow` the process has to be of one thread, and its children are left alone.
+        """
         self.output = output
         inject = [] if injection is None else ["-e", f"inject={injection.rule}"]
         watched = calls if injection is None else f"{calls},{injection.calls}"
-        style = ["-f", "-qq", "-y", "-s", "512", "-ttt", "-T"]
+        style = [*(["-f"] if follow else []), "-qq", "-y", "-s", "512", "-ttt", "-T"]
         self._process = subprocess.Popen(
             ["strace", *style, "-p", str(pid), "-o", output, "-e", f"trace={watched}", *inject],
             stdin=subprocess.DEVNULL,
@@ -111,7 +120,7 @@ class Trace:
         for line in self.output.read_text(errors="replace").splitlines():
             if not (parts := _LINE.match(line)):
                 continue
-            thread, moment, text = parts[1], float(parts[2]), parts[3]
+            thread, moment, text = parts[1] or "", float(parts[2]), parts[3]
             if text.endswith("<unfinished ...>"):
                 unfinished[thread] = (moment, text.removesuffix("<unfinished ...>"))
                 continue
@@ -161,10 +170,10 @@ class Trace:
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.wait(timeout=_PATIENCE)
+            self._process.wait(timeout=_DETACH_TIME)
         except subprocess.TimeoutExpired:
-            # strace 6.1 may wait for ever for a thread that it has itself killed.
+            # It waits for ever for a thread that ended while it let go of it.
             self._process.kill()
-            self._process.wait()
+            self._process.wait(timeout=_DETACH_TIME)
         if self._process.stderr is not None:
             self._process.stderr.close()

@@ -8,7 +8,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from mta.daemons.bounce.story import Addressee, addressee, concerned, returned
@@ -24,6 +23,7 @@ from mta.proto.status import MailError, ReportKind, temporary
 from mta.queue.errors import QueueFileError
 from mta.queue.queue_id import new_queue_id
 from mta.queue.reader import QueueFile, read_passed
+from mta.util.threads import WorkerPool
 
 __all__ = ["BounceHandler"]
 
@@ -46,7 +46,7 @@ class BounceHandler(RequestServer[Report]):
         self._rewrite = RewriteClient(context.loop, timeout, context.log)
         self._cleanup = CleanupClient(context.loop, timeout, context.log)
         self._places = asyncio.Semaphore(_REPORTS)
-        self._threads = ThreadPoolExecutor(_REPORTS, context.service.name)
+        self._threads = WorkerPool(_REPORTS, context.service.name)
 
     async def stop(self) -> None:
         """Let go of the other services and of the threads."""

@@ -86,8 +86,12 @@ class LogHandler:
             self._loop.call_later(_GATHER_TIME, self._listen, descriptor)
 
     def _listen(self, descriptor: int) -> None:
-        if self._blocked_since is None:
+        if self._blocked_since is not None:
+            return
+        try:
             self._loop.add_reader(descriptor, self._readable, descriptor)
+        except OSError as error:  # no memory: epoll_ctl(2)
+            self._block(error)
 
     def _carry(self, descriptor: int) -> int:
         """Carry one read's worth of lines; the count of octets, 0 if there was nothing."""
@@ -108,7 +112,7 @@ class LogHandler:
         return count
 
     def _block(self, error: OSError) -> None:
-        """Leave the lines in the pipe until the file can be written again."""
+        """Leave the lines in the pipe until it and the file can be used again."""
         if self._blocked_since is not None:
             return
         self._blocked_since = self._loop.time()
@@ -122,11 +126,11 @@ class LogHandler:
         assert self._blocked_since is not None
         try:
             self._file.flush()
+            for descriptor in self._pipes:
+                self._loop.add_reader(descriptor, self._readable, descriptor)
         except OSError:
             self._loop.call_later(_RETRY_INTERVAL, self._retry)
             return
         seconds = round(self._loop.time() - self._blocked_since, 1)
         self._log.warning("log_resumed", seconds=seconds)
         self._blocked_since = None
-        for descriptor in self._pipes:
-            self._loop.add_reader(descriptor, self._readable, descriptor)

@@ -11,7 +11,6 @@ a step, and loses nothing.
 import asyncio
 import fcntl
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Final
 
@@ -36,6 +35,7 @@ from mta.queue.room import RoomWatch
 from mta.queue.store import QueueStore
 from mta.util.clock import boottime
 from mta.util.log import Log
+from mta.util.threads import WorkerPool
 
 __all__ = ["Manager"]
 
@@ -81,7 +81,7 @@ class Manager:
         self._calendar = Calendar()
         self._active: dict[str, asyncio.Task[None]] = {}
         self._memories: dict[str, _Memory] = {}
-        self._verifier = ThreadPoolExecutor(1, "verify")
+        self._verifier = WorkerPool(1, "verify")
         self._disposer = Disposer(loop, log)
         self._room = RoomWatch(loop.time)
         self._read_only = False

@@ -1,0 +1,370 @@
+"""Errors at every system call of accept and delivery, one by one, while mail of all kinds passes.
+
+A cell is a call that a daemon was seen to make, on a kind of descriptor, with an error that it can
+give there. Each is struck by strace in a running process: once, or for a second where such an error
+stays in life. The law that is tried: clients hear 2xx or 4xx, or their connection breaks; nobody is
+bounced for an error of ours; nothing acknowledged is lost; copies beyond the first are explained by
+deaths, and by faults that kept an outcome from being told; who refuses or defers says why; and all
+of it goes on by itself, with no hand to help.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count, zip_longest
+from random import Random
+from typing import Final
+
+from support.tracing import Call
+from support.waiting import wait_until
+
+from reliability.deaths import Death, Deaths
+from reliability.house import House, Record
+from reliability.load import Load, Refusal
+from reliability.proof import Proof, Report, Run, Table
+from reliability.strikes import MASTER, Cell, Striker, Trial, spots, until_started
+from reliability.system_calls import (
+    Spot,
+    errors_of,
+    is_known,
+    is_mortal,
+    may_cost_copy,
+    persists,
+)
+
+__all__ = ["FAULTS"]
+
+_ROWS: Final = (
+    *("smtp", "cleanup", "rewrite", "qmgr", "virtual", "outbound", "resolver", "bounce", "log"),
+    MASTER,
+)
+_BATCH: Final = 50  # cells between two judgements
+_WHOLE: Final = 200  # cells from which a run counts as one of the whole matrix
+_WATCHED: Final = 3.0  # seconds that a running and a starting process of each row are watched
+_RARE: Final = 3.0  # calls a second: what is made less often is awaited in a process that starts
+_DEPTH: Final = 6  # the n-th call is struck, with n up to here
+_SETTLE_TIME: Final = 90.0  # seconds
+_LATE: Final = 30.0  # seconds that a client waits for a reply
+_BEFORE, _AFTER = 3.0, 1.0  # seconds around a refusal in which somebody says why
+_SHOWN: Final = 40  # rows of a table
+_PROCESSES: Final = 3  # of one row, at most: one, one that retires, one that begins
+
+
+@dataclass
+class _Findings:
+    """What a run has brought so far."""
+
+    trials: list[Trial] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    refusals: int = 0
+    broken: int = 0
+    restarts: int = 0  # of the master
+    deaths: Counter[str] = field(default_factory=Counter)  # by cell
+
+
+class _Ears:
+    """Hears the log's loud lines, and which processes got as far as to serve."""
+
+    def __init__(self) -> None:
+        self.loud: list[tuple[float, str, str]] = []  # time, event, row
+        self.serving: set[int] = set()  # pids
+
+    def __call__(self, record: Record) -> None:
+        if record["event"] == "started":
+            self.serving.add(record["pid"])
+        if record["level"] in ("warning", "error") and not _is_of_the_peer(record):
+            self.loud.append((record["time"], record["event"], record["service"]))
+
+
+def _is_of_the_peer(record: Record) -> bool:
+    """Whether it tells of what the next host refuses anyway."""
+    names = ("later-", "never-", "shaky-")
+    return record["event"] == "delivery" and str(record["to"]).startswith(names)
+
+
+class _Proof:
+    """One run."""
+
+    def __init__(self, run: Run, house: House) -> None:
+        self._run = run
+        self._house = house
+        (log,) = house.instance.log_file.parent.rglob("supervisord.log")
+        self._deaths = Deaths(log)
+        self._ears = _Ears()
+        house.log.tell(self._ears)
+        self._striker = Striker(house.instance, run.folder / "traces", self._ears.serving)
+        self._whole = run.size >= _WHOLE
+        self.findings = _Findings()
+        self.explained: list[float] = []  # strikes that may cost a copy, seconds since the epoch
+
+    # What calls there are
+
+    def matrix(self) -> list[Cell]:
+        """Every cell, the rows taking turns, in an order that the seed decides."""
+        source = self._run.random("cells")
+        with self._load("d"):
+            for row in _ROWS:
+                self._await_serving(row)
+            running = self._watch({row: self._striker.youngest(row) for row in _ROWS})
+            begun: dict[str, Sequence[Call]] = {}
+            for row in _ROWS if self._whole else ():
+                if row != MASTER:
+                    begun |= self._watch({row: self._striker.turn_over(row)})
+        by_row = {row: [*self._cells_of(row, spots(calls))] for row, calls in running.items()}
+        if self._whole:
+            self._add_fresh(by_row, begun, source)
+        for cells in by_row.values():
+            source.shuffle(cells)
+        return [cell for turn in zip_longest(*by_row.values()) for cell in turn if cell]
+
+    def _add_fresh(
+        self,
+        by_row: Mapping[str, list[Cell]],
+        begun: Mapping[str, Sequence[Call]],
+        source: Random,
+    ) -> None:
+        """Add the calls of processes that start.
+
+        Until it serves each is Python and the skeleton of daemons: one row stands for all.
+        """
+        shared: dict[Spot, list[str]] = defaultdict(list)
+        for row, calls in begun.items():
+            border = until_started(calls)
+            known = {cell.spot for cell in by_row[row]}
+            own = spots(calls[border:])
+            by_row[row].extend(self._cells(row, own.keys() - known, fresh=True))
+            for spot in spots(calls[:border]).keys() - own.keys() - known:
+                shared[spot].append(row)
+        for spot, rows in sorted(shared.items()):
+            row = source.choice(rows)
+            by_row[row].extend(self._cells(row, [spot], fresh=True))
+
+    def _cells_of(self, row: str, calls: Counter[Spot]) -> Iterator[Cell]:
+        """The cells of a process at work."""
+        often = {spot for spot, count in calls.items() if count >= _RARE * _WATCHED}
+        yield from self._cells(row, often, fresh=False)
+        if self._whole:
+            yield from self._cells(row, calls.keys() - often, fresh=row != MASTER)
+
+    def _cells(self, row: str, calls: Iterable[Spot], *, fresh: bool) -> Iterator[Cell]:
+        for spot in sorted(calls):
+            if not is_known(spot):
+                self.findings.failures.append(f"{row} calls {spot}: the table does not know it")
+            for error in errors_of(spot):
+                yield Cell(row, spot, error, fresh=fresh)
+                if persists(spot[0], error):
+                    yield Cell(row, spot, error, stays=True, fresh=fresh)
+
+    def _await_serving(self, row: str) -> None:
+        def serves() -> bool:
+            return row == MASTER or self._striker.youngest(row) in self._ears.serving
+
+        wait_until(serves, f"a process of {row}")
+
+    def _watch(self, pids: Mapping[str, int]) -> dict[str, list[Call]]:
+        """The calls of a process of each row."""
+        with ExitStack() as stack:
+            traces = {
+                row: stack.enter_context(self._striker.watch(row, pid)) for row, pid in pids.items()
+            }
+            time.sleep(_WATCHED)
+        return {row: trace.calls() for row, trace in traces.items()}
+
+    # Trials
+
+    def try_all(self, cells: Sequence[Cell]) -> None:
+        """Try the cells, batch by batch."""
+        for start in range(0, len(cells), _BATCH):
+            batch = cells[start : start + _BATCH]
+            trials: list[Trial] = []
+            with self._load(f"b{start}-") as load:
+                for number, cell in enumerate(batch, start):
+                    self._run.progress(number, f"{cell}, {len(cells)} in all")
+                    trials.append(self._try(cell))
+            self._judge(trials, load)
+
+    def _load(self, prefix: str) -> Load:
+        source = self._run.random(f"load {prefix}")
+        house = self._house
+        return Load(
+            house.ledger, house.instance, source, clients=8, rate=5.0, prefix=prefix, timeout=_LATE
+        )
+
+    def _try(self, cell: Cell) -> Trial:
+        source = self._run.random(str(cell))
+        depth = 1 if cell.stays or cell.fresh or cell.row == MASTER else _DEPTH
+        trial = self._striker.strike(cell, (source.randint(1, depth) for _ in count()))
+        if cell.spot[0] == "close" and cell.row != MASTER:
+            # Where strace makes a close fail nothing is closed, as it is in life: no descriptor,
+            # and no lock on a message, shall be left to the process.
+            self._striker.turn_over(cell.row)
+        self.explained += [
+            strike.time for strike in trial.strikes if may_cost_copy(cell.row, strike.spot)
+        ]
+        self._revive()
+        return trial
+
+    def _note_deaths(self) -> list[Death]:
+        """Who died since the last call; but not who was told to end before it was ready."""
+        told = self._striker.ended
+        new = self._deaths.new()
+        deaths = [it for it in new if it.signal != "SIGTERM" or it.pid not in told]
+        self._house.crashes += [death.time for death in deaths]
+        return deaths
+
+    def _revive(self) -> None:
+        """The master may end for want of memory; its own master starts it again."""
+        if self._striker.processes(MASTER):
+            return
+        self._house.crash()
+        self.findings.restarts += 1
+        self._house.restart()
+
+    # Judgement
+
+    def _judge(self, trials: list[Trial], load: Load) -> None:
+        found = self.findings
+        found.trials += trials
+        found.refusals += load.refused
+        found.broken += load.broken
+        settled = self._house.settle(_SETTLE_TIME)
+        deaths = self._note_deaths()
+        failures = [] if settled else ["it does not settle: see the log"]
+        if load.late:
+            failures.append(f"{load.late} clients waited {_LATE:.0f} s in vain")
+        failures += self._judge_refusals(load.refusals)
+        failures += [text for death in deaths for text in self._judge_death(death, trials)]
+        failures += self._judge_processes()
+        crashes = [*self._house.crashes, *self.explained]
+        told = set(found.failures)
+        verdict = self._house.ledger.judge(crashes, self._house.attempts)
+        failures += [text for text in verdict.failures if text not in told]
+        if failures:
+            names = "; ".join(str(trial.cell) for trial in trials if trial.strikes)
+            found.failures += failures
+            found.failures.append(f"the cells of the failures before this: {names}")
+
+    def _judge_refusals(self, refusals: Iterable[Refusal]) -> Iterator[str]:
+        moments = [moment for moment, _, _ in self._ears.loud]
+        for refusal in refusals:
+            if refusal.reply.code >= 500:
+                yield f"a client was refused for good at {refusal.time:.3f}: {refusal.reply}"
+            since, until = refusal.time - _BEFORE, refusal.time + _AFTER
+            if not any(since <= moment <= until for moment in moments):
+                yield f"refused at {refusal.time:.3f}, and no line says why: {refusal.reply}"
+
+    def _judge_death(self, death: Death, trials: Sequence[Trial]) -> Iterator[str]:
+        """Who dies was struck: while it started, or where it may die of that."""
+        attacks = [trial for trial in trials if death.pid in trial.pids and trial.strikes]
+        names = ", ".join(str(trial.cell) for trial in attacks) or "nothing that struck it"
+        self.findings.deaths[names] += 1
+        mortal = any(is_mortal(strike.spot) for trial in attacks for strike in trial.strikes)
+        if not mortal and not (attacks and death.pid not in self._ears.serving):
+            yield f"{death.text}, after {names}: it should live through that"
+
+    def _judge_processes(self) -> Iterator[str]:
+        for row in _ROWS:
+            processes = len(self._striker.processes(row))
+            if processes > _PROCESSES:
+                yield f"{row} has {processes} processes"
+
+    # The end
+
+    def report(self) -> Report:
+        """What the run has brought."""
+        found = self.findings
+        verdict = self._house.ledger.judge(
+            [*self._house.crashes, *self.explained], self._house.attempts
+        )
+        struck = [trial for trial in found.trials if trial.struck]
+        missed = [trial.cell for trial in found.trials if not trial.struck]
+        failures = [*found.failures, *self._judge_coverage(struck)]
+        figures = {
+            "cells tried": f"{len(found.trials)}",
+            "cells struck": f"{len(struck)}",
+            "calls that failed": f"{sum(len(trial.strikes) for trial in found.trials)}",
+            "processes that ended by it": f"{found.deaths.total()}",
+            "of those, the master": f"{found.restarts}",
+            "messages acknowledged": f"{verdict.acknowledged}",
+            "recipients": f"{verdict.recipients}",
+            "reports": f"{verdict.reports}",
+            "lost": f"{sum('lost' in text for text in verdict.failures)}",
+            "copies beyond the first": f"{verdict.extra}",
+            "temporary refusals": f"{found.refusals}",
+            "connections that broke": f"{found.broken}",
+            "loud lines of the log": f"{len(self._ears.loud)}",
+        }
+        tables = [_strikes_by_row(found.trials), _deaths_by_cell(found.deaths), _missed(missed)]
+        return Report(figures, [table for table in tables if table.rows], failures)
+
+    def _judge_coverage(self, struck: Sequence[Trial]) -> Iterator[str]:
+        """Every row is struck, and in a whole run every call."""
+        rows = {trial.cell.row for trial in struck}
+        for row in _ROWS:
+            if row not in rows and any(trial.cell.row == row for trial in self.findings.trials):
+                yield f"{row}: nothing was struck"
+        calls = {trial.cell.spot[0] for trial in struck}
+        if self._whole:
+            tried = {trial.cell.spot[0] for trial in self.findings.trials}
+            yield from (f"{call}: never struck" for call in sorted(tried - calls))
+
+
+def _strikes_by_row(trials: Iterable[Trial]) -> Table:
+    counts: Counter[tuple[str, str]] = Counter()
+    for trial in trials:
+        counts[trial.cell.row, trial.cell.error] += len(trial.strikes)
+    errors = sorted({error for _, error in counts})
+    rows = tuple(
+        (row, *(str(counts[row, error] or "") for error in errors))
+        for row in _ROWS
+        if any(counts[row, error] for error in errors)
+    )
+    return Table("Calls that failed", ("", *errors), rows)
+
+
+def _deaths_by_cell(deaths: Counter[str]) -> Table:
+    rows = tuple((name, str(count)) for name, count in sorted(deaths.items()))
+    return Table("Processes that ended", ("by", "how many"), rows[:_SHOWN])
+
+
+def _missed(cells: Iterable[Cell]) -> Table:
+    by_spot: dict[tuple[str, Spot], list[str]] = defaultdict(list)
+    for cell in cells:
+        by_spot[cell.row, cell.spot].append(cell.error)
+    rows = tuple(
+        (row, " ".join(spot), " ".join(errors)) for (row, spot), errors in sorted(by_spot.items())
+    )
+    return Table("Cells that were not struck", ("row", "call", "errors"), rows[:_SHOWN])
+
+
+def prove(run: Run) -> Report:
+    """Try `run.size` cells, or all that there are."""
+    services = {
+        row: {"numprocs": 1, "min_free": 1, "max_idle": "600s"}
+        for row in _ROWS
+        if row not in ("qmgr", "log", MASTER)
+    }
+    report = Report()
+    try:
+        with House(run.folder, services=services) as house:
+            proof = _Proof(run, house)
+            proof.try_all(proof.matrix()[: run.size])
+            report = proof.report()
+    except AssertionError as error:
+        if not report.figures:
+            raise
+        report.failures.append(f"it does not stop: {error}")
+    return report
+
+
+FAULTS: Final = Proof(
+    name="faults",
+    claim="No error of a system call loses a message, bounces one, or needs a hand to get over.",
+    unit="cells",
+    size=2000,
+    short=24,
+    prove=prove,
+    needs=("strace",),
+)
