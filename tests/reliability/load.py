@@ -54,7 +54,7 @@ KINDS: Final = {
     ),
     "abandoned": Kind(1, ("{box}",)),
 }
-_PAUSE: Final = 0.1  # seconds, after a connection that failed
+_PAUSE: Final = 0.1  # seconds, after a connection that failed or a server that refused
 
 
 class Load:
@@ -112,6 +112,7 @@ class Load:
                     client.say("QUIT", 221)
             except AssertionError:
                 self.refused += 1
+                self._stop.wait(_PAUSE)
             except (OSError, EOFError):
                 self.broken += 1
                 self._stop.wait(_PAUSE)  # a server that is away is not hammered
