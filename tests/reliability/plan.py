@@ -16,7 +16,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         ),
         unit="seconds",
         size=3600,
-        short=45,
+        short=40,
         prove=soak.prove,
         needs=("strace",),
     ),

@@ -53,13 +53,17 @@ class Files:
 
 
 def look_at_processes(instance: Instance) -> list[Holding]:
-    """Every process of the house, but those that end meanwhile."""
+    """Every process of the house, but those that end or begin meanwhile."""
     processes = instance.processes()
     children = Counter(process.parent for process in processes)
+    masters = {process.pid for process in processes if not process.service}
+    house = instance.directory.resolve()
     found = []
     for process in processes:
+        if not process.service and process.parent in masters:
+            continue  # a child before its exec
         with suppress(*_GONE):
-            found.append(_holding(process, children[process.pid], instance.directory))
+            found.append(_holding(process, children[process.pid], house))
     return found
 
 
@@ -78,14 +82,10 @@ def zombies(parent: int) -> list[int]:
 def look_at_files(instance: Instance) -> Files:
     """The folders of the house, at rest."""
     queue = instance.queue
-    unfinished = [
-        path
-        for path in instance.queue_files("incoming", "deferred", "hold")
-        if stat.S_IMODE(path.stat().st_mode) != 0o700
-    ]
+    waiting = instance.queue_files("incoming", "deferred", "hold")
     return Files(
-        unfinished=tuple(_dated(unfinished)),
-        temporary=tuple(_dated((instance.mail / DOMAIN).glob("*/tmp/*"))),
+        unfinished=tuple(_written(waiting, unless=0o700)),
+        temporary=tuple(_written((instance.mail / DOMAIN).glob("*/tmp/*"))),
         corrupt=len(instance.queue_files("corrupt")),
         sockets=frozenset(f"{it}/{name}" for it in _SOCKETS for name in os.listdir(queue / it)),
         pid=frozenset(os.listdir(queue / "pid")),
@@ -98,9 +98,13 @@ def _master_logs(instance: Instance) -> Iterator[Path]:
     return (instance.log_file.parent / "master").iterdir()
 
 
-def _dated(paths: Iterable[Path]) -> Iterator[tuple[str, float]]:
+def _written(paths: Iterable[Path], unless: int = -1) -> Iterator[tuple[str, float]]:
+    """The files of another mode than `unless`, each with the time when it was last written to."""
     for path in paths:
-        yield str(path), path.stat().st_mtime
+        with suppress(FileNotFoundError):  # a scan removes what nobody will finish
+            found = path.stat()
+            if stat.S_IMODE(found.st_mode) != unless:
+                yield str(path), found.st_mtime
 
 
 def _holding(process: Process, children: int, house: Path) -> Holding:

@@ -22,6 +22,7 @@ __all__ = ["Scene"]
 
 # What `mta queue` may answer while mail moves: done, gone meanwhile, refused, busy (sysexits.h).
 _FAIR: Final = (0, 66, 69, 75)
+_HITS: Final = 3  # calls that failed are enough
 
 
 @dataclass
@@ -79,11 +80,11 @@ class Scene:
         output = self.folder / f"trace-{self._traces}"
         try:
             with (
-                suppress(AssertionError),  # nobody made such a call in time, or the process ended
-                Trace(self.source.choice(pids), output, fault.calls, fault) as trace,
+                suppress(AssertionError, OSError),  # no such call in time, or the process ended
+                Trace(self.source.choice(pids), output, fault.calls, fault),
             ):
-                wait_until(lambda: _struck(trace) >= _HITS, "injected faults", self.seconds)
-            return output.exists() and _struck(trace) > 0
+                wait_until(lambda: _struck(output) >= _HITS, "injected faults", 3 * self.seconds)
+            return _struck(output) > 0
         finally:
             output.unlink(missing_ok=True)
 
@@ -102,8 +103,6 @@ class Scene:
             self.problems.append(f"a client: {type(error).__name__}: {error}")
 
 
-_HITS: Final = 3
-
-
-def _struck(trace: Trace) -> int:
-    return trace.output.read_text(errors="replace").count("(INJECTED)")
+def _struck(output: Path) -> int:
+    """How many calls strace has made fail."""
+    return output.read_text(errors="replace").count("(INJECTED)") if output.exists() else 0

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from support.instance import Instance
 from support.waiting import wait_until
 
+from mta.util.house import RELOAD_PROGRAM
 from reliability.logbook import Struck
 from reliability.rest import MASTER, Files, Holding, look_at_files, look_at_processes, zombies
 
@@ -135,7 +136,7 @@ def take_rest(instance: Instance, part: str, quiet: float) -> tuple[Rest, int]:
 
 def _numprocs(status: Mapping[str, Any]) -> dict[str, int]:
     rows = {row["name"]: int(row["numprocs"]) for row in status["services"]}
-    return {MASTER: 1, **rows}
+    return {MASTER: 1, RELOAD_PROGRAM: 1, **rows}
 
 
 def _left_by_kill(written: float, kills: Sequence[Struck], writer: str) -> bool:

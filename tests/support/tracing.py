@@ -74,7 +74,11 @@ class Trace:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._await_attached(pid)
+        try:
+            self._await_attached(pid)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def _await_attached(self, pid: int) -> None:
         deadline = time.monotonic() + 10
