@@ -11,12 +11,12 @@ import re
 import signal
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 from support.dns_server import HEAD, ScriptedDns
 from support.instance import DOMAIN, Instance, Settings
@@ -39,15 +39,16 @@ _PARAMETERS: Final[Settings] = {
     "service_throttle_time": "1s",
 }
 _INTERVAL: Final = 0.02  # seconds between two looks into mailboxes and log
+_ROTATED: Final = 3  # files of the log that are read on
 _STARTED: Final = re.compile(r"(\d+)\.M(\d+)P")  # of a name in a Maildir
 
 
 class LogFollower:
-    """The mail log, read as it grows; calls `heard` with each record."""
+    """The mail log, read as it grows and when it is rotated; calls `heard` with each record."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._position = 0
+        self._files: deque[BinaryIO] = deque()
         self._hearers: list[Callable[[Record], None]] = []
 
     def tell(self, hearer: Callable[[Record], None]) -> None:
@@ -56,15 +57,30 @@ class LogFollower:
 
     def follow(self) -> None:
         """Read what is new."""
-        with suppress(FileNotFoundError), self._path.open("rb") as file:
-            file.seek(self._position)
+        with suppress(FileNotFoundError):
+            self._look_for_another()
+        for file in self._files:
+            begin = file.tell()
             data = file.read()
             whole = data[: data.rfind(b"\n") + 1]
-            self._position += len(whole)
+            file.seek(begin + len(whole))
             for line in whole.splitlines():
                 record: Record = json.loads(line)
                 for hearer in self._hearers:
                     hearer(record)
+
+    def close(self) -> None:
+        """Read no more."""
+        while self._files:
+            self._files.pop().close()
+
+    def _look_for_another(self) -> None:
+        """Open the file of that name if it is another; the last one is written to for a while."""
+        if self._files and os.path.samestat(self._path.stat(), os.fstat(self._files[-1].fileno())):
+            return
+        self._files.append(self._path.open("rb"))
+        if len(self._files) > _ROTATED:
+            self._files.popleft().close()
 
 
 class House:
@@ -84,8 +100,8 @@ class House:
         self.attempts = self._attempts
         self._stack = ExitStack()
         self.peer = self._stack.enter_context(Peer(self._taken))
-        dns = self._stack.enter_context(ScriptedDns(_ZONE))
-        neighbours = {"dns_servers": [dns.address], "smtp_tcp_port": self.peer.port}
+        self.dns = self._stack.enter_context(ScriptedDns(_ZONE))
+        neighbours = {"dns_servers": [self.dns.address], "smtp_tcp_port": self.peer.port}
         self.instance = Instance(
             folder / "system", {**_PARAMETERS, **neighbours, **(parameters or {})}, services
         )
@@ -112,6 +128,7 @@ class House:
     ) -> None:
         self._watching.set()
         self._watcher.join()
+        self.log.close()
         self._stack.callback(self.instance.close)
         with redirect_stdout(io.StringIO()):  # its story is for tests
             self._stack.close()

@@ -107,6 +107,11 @@ class Ledger:
         with self._lock:
             return sum(sent.acknowledged is not None for sent in self._sent.values())
 
+    def messages(self) -> list[Sent]:
+        """The messages that were acknowledged."""
+        with self._lock:
+            return [sent for sent in self._sent.values() if sent.acknowledged is not None]
+
     def missing(self) -> list[tuple[str, str]]:
         """Marks and recipients that were acknowledged and are not there yet."""
         with self._lock:

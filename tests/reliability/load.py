@@ -56,7 +56,7 @@ KINDS: Final = {
     "discarded": Kind(1, (), (), nobody=(f"double-bounce@{DOMAIN}",)),
     "abandoned": Kind(1, ("{box}",), sizes=(4000, 700_000)),
 }
-_PAUSE: Final = 0.1  # seconds, after a connection that failed
+_PAUSE: Final = 0.1  # seconds, after a connection that failed or a server that refused
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class Load:
                     _say(client, "QUIT", 221)
             except _Refused as error:
                 self.refusals.append(Refusal(time.time(), error.reply))
+                self._stop.wait(_PAUSE)
             except TimeoutError:
                 self.late += 1
             except (OSError, EOFError, AssertionError):  # AssertionError: within a reply

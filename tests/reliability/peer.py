@@ -5,7 +5,8 @@
     shaky-...     the first time it hangs up at the end of the content, and has taken nothing
     others        taken
 
-It is beyond doubt: what it took is in the ledger before its client hears 250.
+It is beyond doubt: what it took is in the ledger before its client hears 250. While it is away
+nobody listens, and clients that are there hear 421 when they begin the next message.
 """
 
 import itertools
@@ -13,7 +14,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -34,13 +36,11 @@ class Peer:
     def __init__(self, taken: Taken, host: str = "127.0.0.2") -> None:
         self.host = host
         self._taken = taken
-        self._listener = socket.create_server((host, 0), backlog=_BACKLOG)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = 0  # a free one, and the same from then on
+        self.is_away = False
         self._lock = threading.Lock()
         self._asked: Counter[str] = Counter()
-        self._clients: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._listen()
 
     def __enter__(self) -> Self:
         return self
@@ -51,15 +51,35 @@ class Peer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+        self._hang_up()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Be away until the end of the context."""
+        self.is_away = True
+        self._hang_up()
+        try:
+            yield
+        finally:
+            self._listen()
+            self.is_away = False
 
     def asked(self, recipient: str) -> int:
         """How often this recipient was asked for before; counts this time."""
         with self._lock:
             self._asked[recipient] += 1
             return self._asked[recipient] - 1
+
+    def _listen(self) -> None:
+        self._listener = socket.create_server((self.host, self.port), backlog=_BACKLOG)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _hang_up(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
 
     def _accept(self) -> None:
         for number in itertools.count():
@@ -100,6 +120,9 @@ class _Conversation:
             match verb.upper():
                 case "EHLO" | "HELO":
                     self._say("250-mx.example.test\r\n250-PIPELINING\r\n250 8BITMIME")
+                case "MAIL" if self._peer.is_away:
+                    self._say("421 4.3.2 closing")
+                    return
                 case "MAIL":
                     self._recipients = []
                     self._began = time.time()

@@ -86,9 +86,17 @@ class Instance:
     def mta(
         self, *arguments: str, succeeds: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
-        """Run one `mta` command, as an operator would."""
+        """Run one `mta` command, as an operator would, and insist on its end."""
+        done = self.try_mta(*arguments, timeout=timeout)
+        assert (done.returncode == 0) == succeeds, (
+            f"mta {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def try_mta(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run one `mta` command, whatever comes of it."""
         command = [self.python, "-I", "-m", "mta.commands", "-c", str(self.config), *arguments]
-        done = subprocess.run(
+        return subprocess.run(
             command,
             cwd="/",
             env=_ENVIRONMENT,
@@ -98,10 +106,6 @@ class Instance:
             timeout=timeout,
             check=False,
         )
-        assert (done.returncode == 0) == succeeds, (
-            f"mta {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
-        )
-        return done
 
     def start(self) -> None:
         self.mta("start")

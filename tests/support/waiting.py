@@ -11,11 +11,13 @@ Found = TypeVar("Found")
 _INTERVAL = 0.02  # seconds
 
 
-def wait_until(look: Callable[[], Found], what: str, timeout: float = 10.0) -> Found:
+def wait_until(
+    look: Callable[[], Found], what: str, timeout: float = 10.0, *, interval: float = _INTERVAL
+) -> Found:
     """The first true answer of `look`; AssertionError names `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (found := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:g} s in vain for {what}; last seen: {found!r}")
-        time.sleep(_INTERVAL)
+        time.sleep(interval)
     return found
