@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from support.instance import Instance
+from support.instance import Instance, Settings
 from support.processes import kill
 from support.smtp_peer import Action, Script, SmtpPeer
 from support.waiting import wait_until
@@ -29,8 +29,13 @@ _PATIENCE: Final = 120.0  # seconds, on a machine that does much else
 class Machine:
     """A system in a folder, and its next host."""
 
-    def __init__(self, folder: Path, refusals: Mapping[str, Action]) -> None:
-        """The next host answers RCPT as `refusals` say by address, and 250 else."""
+    def __init__(
+        self, folder: Path, refusals: Mapping[str, Action], rows: Settings | None = None
+    ) -> None:
+        """The next host answers RCPT as `refusals` say by address, and 250 else.
+
+        `rows` are settings of the service table.
+        """
         self.folder = folder
         self.peer = SmtpPeer(Script(rcpt=refusals))
         folder.mkdir(parents=True)
@@ -43,6 +48,7 @@ class Machine:
                 "maximal_backoff_time": "1s",
                 "queue_run_delay": "2s",
             },
+            rows,
         )
         self.instance.mta("render")
         self._master: subprocess.Popen[bytes] | None = None

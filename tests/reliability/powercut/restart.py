@@ -26,6 +26,8 @@ __all__ = ["Found", "Restarts"]
 
 _PATIENCE: Final = 120.0  # seconds
 _MOST: Final = 2  # copies: one crash, one extra
+# A start is all but processor time, and most of that is Python's start: one process a row will do.
+_ROWS: Final = {row: {"numprocs": 1} for row in ("virtual", "outbound", "bounce", "cleanup")}
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Restarts:
     ) -> None:
         """`queue_ids` tells each acknowledged message's mark."""
         self.found = Found()
-        self.machine = Machine(folder, refusals(letters, at_first=False))
+        self.machine = Machine(folder, refusals(letters, at_first=False), _ROWS)
         self._letters = letters
         self._queue_ids = queue_ids
 

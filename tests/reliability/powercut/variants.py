@@ -4,6 +4,7 @@ least     what is guaranteed, and nothing else
 all       everything that was issued
 adverse   what takes away was kept, what gives was lost: removals and what the queue files' journals
           say are there, and no other name, mode or write that need not be
+hollow    every name and mode that was issued, and no write that need not be there
 ordered   names and modes as of a while ago, as a journal keeps them; of younger writes some
 torn      chance, for every history and every block by itself
 
@@ -74,10 +75,10 @@ class Variant(Protocol):
 
 
 def variants(seed: int) -> list[Variant]:
-    """All of them; the first five are one of each kind."""
+    """All of them; the first six are one of each kind."""
     ordered = [_Ordered(f"{seed}", lag) for lag in _LAGS]
     tears = [_Torn(f"{seed}/{number}") for number in range(_TEARS)]
-    return [_Least(), _All(), _Adverse(), ordered[0], tears[0], *ordered[1:], *tears[1:]]
+    return [_Least(), _All(), _Adverse(), _Hollow(), ordered[0], tears[0], *ordered[1:], *tears[1:]]
 
 
 class Picture:
@@ -184,6 +185,13 @@ class _Adverse(_Least):
         if born is not None and born.startswith("queue/"):
             return cut(node, len(history.pieces))
         return super().contents(node, history)
+
+
+class _Hollow(_All):
+    name = "hollow"
+
+    def contents(self, node: Node, history: History) -> Contents:
+        return cut(node, history.writes.durable)
 
 
 class _Ordered:
