@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mta.delivery.mailboxes import KnownMailboxes
 from mta.delivery.maildir import deliver_to_maildir, open_base
 from mta.proto.status import MailError
 
@@ -38,7 +39,7 @@ def test_a_flush_that_fails_is_a_deferral_that_leaves_nothing(
     number: int,
     status: str,
 ) -> None:
-    deliver_to_maildir(base, FOLDERS, "first", [b"x"])
+    deliver_to_maildir(base, FOLDERS, "first", [b"x"], KnownMailboxes())
     flush = os.fsync
 
     def fail(descriptor: int) -> None:
@@ -48,6 +49,6 @@ def test_a_flush_that_fails_is_a_deferral_that_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(MailError) as refused:
-        deliver_to_maildir(base, FOLDERS, "second", [b"x"])
+        deliver_to_maildir(base, FOLDERS, "second", [b"x"], KnownMailboxes())
     assert str(refused.value.status) == status
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["first"]
