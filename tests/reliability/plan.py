@@ -2,11 +2,16 @@
 
 from typing import Final
 
-from reliability import clock, powercut, soak, storage, torture
-from reliability.corruption import trial as corruption
-from reliability.disk import prove as disk
-from reliability.faults import FAULTS
+from reliability.clock.prove import prove as clock
+from reliability.corruption.prove import FULL
+from reliability.corruption.prove import prove as corruption
+from reliability.faults.prove import prove as faults
+from reliability.filesystems.prove import prove as filesystems
+from reliability.fulldisk.prove import prove as fulldisk
+from reliability.powercut.prove import prove as powercut
 from reliability.proof import Proof
+from reliability.soak.prove import prove as soak
+from reliability.torture.prove import prove as torture
 
 __all__ = ["PROOFS"]
 
@@ -17,7 +22,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         unit="deaths",
         size=3000,
         short=60,
-        prove=torture.prove,
+        prove=torture,
         needs=("strace",),
     ),
     Proof(
@@ -26,7 +31,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         unit="starts",
         size=3000,
         short=12,
-        prove=powercut.prove,
+        prove=powercut,
         needs=("strace",),
     ),
     Proof(
@@ -35,17 +40,25 @@ PROOFS: Final[tuple[Proof, ...]] = (
         unit="cuts",
         size=900,
         short=6,
-        prove=disk.prove,
+        prove=filesystems,
         needs=("root", "/dev/fuse", "/dev/loop-control", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"),
     ),
-    FAULTS,
+    Proof(
+        name="faults",
+        claim="No error of a system call loses a message, bounces one, or needs a hand.",
+        unit="cells",
+        size=2000,
+        short=24,
+        prove=faults,
+        needs=("strace",),
+    ),
     Proof(
         name="fulldisk",
         claim="A full, sick or read-only disk refuses mail for now or lets it wait: none is lost.",
         unit="faults",
         size=64,
         short=4,
-        prove=storage.prove,
+        prove=fulldisk,
         needs=("root", "mkfs.ext4", "mount", "strace"),
     ),
     Proof(
@@ -53,9 +66,9 @@ PROOFS: Final[tuple[Proof, ...]] = (
         claim="What lies in the queue harms no message beside it, is not delivered damaged, and "
         "is not lost.",
         unit="damaged files",
-        size=corruption.FULL,
+        size=FULL,
         short=600,
-        prove=corruption.prove,
+        prove=corruption,
     ),
     Proof(
         name="clock",
@@ -64,7 +77,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         unit="jumps",
         size=150,
         short=10,
-        prove=clock.prove,
+        prove=clock,
     ),
     Proof(
         name="soak",
@@ -73,7 +86,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         unit="seconds",
         size=3600,
         short=60,
-        prove=soak.prove,
+        prove=soak,
         needs=("strace",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, really: what the load of `make storage` would not show."""
+"""Disks that are full or read-only, really: what the load of `make fulldisk` would not show."""
 
 import itertools
 import os

@@ -4,5 +4,5 @@ case      one file that is put into the queue, and what must become of it
 octets    what can happen to a queue file's octets: every flip, every length, journals, versions
 strange   what else can lie there: links, folders, pipes, sockets, devices, modes, names
 scene     the system on such a queue: put files in, wait, look at what became of each
-trial     the proof: batch after batch, and the report
+prove     the proof: batch after batch, and the report
 """

@@ -16,7 +16,3 @@ cases        the states on which the real system is started
 restart      the real system on such a state
 prove        all of it
 """
-
-from reliability.powercut.prove import prove
-
-__all__ = ["prove"]

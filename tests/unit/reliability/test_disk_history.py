@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from reliability.disk.cuts import Place, planned
-from reliability.disk.history import Barrier, History, Variant, Write, read_log, surviving
-from reliability.disk.server import BARRIER, RECORD, WRITE
+from reliability.filesystems.cuts import Place, planned
+from reliability.filesystems.history import Barrier, History, Variant, Write, read_log, surviving
+from reliability.filesystems.server import BARRIER, RECORD, WRITE
 
 SECTOR = 512
 BLOCKS = 4

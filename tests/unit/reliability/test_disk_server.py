@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from reliability.disk.history import Barrier, Write, read_log
-from reliability.disk.server import Operation, Server
+from reliability.filesystems.history import Barrier, Write, read_log
+from reliability.filesystems.server import Operation, Server
 
 HEADER = struct.Struct("=IIQQIIII")
 EXTENT = struct.Struct("=QQI20x")

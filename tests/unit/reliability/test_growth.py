@@ -1,7 +1,7 @@
 """What counts as growth in a long run, and what does not."""
 
 import pytest
-from reliability.growth import SHORTEST, Bound, growths
+from reliability.soak.growth import SHORTEST, Bound, growths
 
 BOUND = Bound(part=0.1, extra=1024)
 

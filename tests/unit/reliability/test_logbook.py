@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from reliability.ledger import Sent
-from reliability.logbook import Logbook, Struck
+from reliability.soak.logbook import Logbook, Struck
 from support.instance import DOMAIN
 
 BOX, AWAY, NOBODY = f"box@{DOMAIN}", "to@example.test", "never@example.test"

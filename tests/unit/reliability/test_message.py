@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 from reliability.message import Seen, make_message, marks_reported, read_message
-from reliability.stages import STAGES, AtCall, classify
+from reliability.torture.stages import STAGES, AtCall, classify
 
 
 @given(st.integers(0, 20_000), st.integers())

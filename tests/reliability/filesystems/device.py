@@ -16,7 +16,7 @@ from typing import Final
 
 from support.waiting import wait_until
 
-from reliability.disk.filesystems import FileSystem
+from reliability.filesystems.filesystems import FileSystem
 
 __all__ = ["MountError", "loop_device", "mounted", "unmount"]
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from mmap import mmap
 
-from reliability.disk.server import BARRIER, RECORD
+from reliability.filesystems.server import BARRIER, RECORD
 
 __all__ = ["Barrier", "History", "Variant", "Write", "read_log", "surviving"]
 

@@ -15,10 +15,10 @@ from typing import Final
 
 from support.waiting import wait_until
 
+from reliability.fulldisk.faults import FAULTS, Fault
+from reliability.fulldisk.house import SMTPD_PROCESSES, StorageHouse
 from reliability.load import Load
 from reliability.proof import Report, Run, Table
-from reliability.storage.faults import FAULTS, Fault
-from reliability.storage.house import SMTPD_PROCESSES, StorageHouse
 
 __all__ = ["prove"]
 

@@ -18,7 +18,7 @@ from support.instance import Instance
 from support.processes import Process
 from support.tracing import Call, Fault, Trace
 
-from reliability.system_calls import Spot, spot_of
+from reliability.faults.system_calls import Spot, spot_of
 
 __all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "spots", "until_started"]
 

@@ -17,8 +17,8 @@ from support.instance import Instance
 from support.waiting import wait_until
 
 from mta.util.house import RELOAD_PROGRAM
-from reliability.logbook import Struck
-from reliability.rest import MASTER, Files, Holding, look_at_files, look_at_processes, zombies
+from reliability.soak.logbook import Struck
+from reliability.soak.rest import MASTER, Files, Holding, look_at_files, look_at_processes, zombies
 
 __all__ = ["Rest", "Watch", "take_rest"]
 

@@ -20,12 +20,9 @@ from typing import Final
 from support.tracing import Call
 from support.waiting import wait_until
 
-from reliability.deaths import Death, Deaths
-from reliability.house import House, Record
-from reliability.load import Load, Refusal
-from reliability.proof import Proof, Report, Run, Table
-from reliability.strikes import MASTER, Cell, Striker, Trial, spots, until_started
-from reliability.system_calls import (
+from reliability.faults.deaths import Death, Deaths
+from reliability.faults.strikes import MASTER, Cell, Striker, Trial, spots, until_started
+from reliability.faults.system_calls import (
     Spot,
     errors_of,
     is_known,
@@ -33,8 +30,11 @@ from reliability.system_calls import (
     may_cost_copy,
     persists,
 )
+from reliability.house import House, Record
+from reliability.load import Load, Refusal
+from reliability.proof import Report, Run, Table
 
-__all__ = ["FAULTS"]
+__all__ = ["prove"]
 
 _ROWS: Final = (
     *("smtp", "cleanup", "rewrite", "qmgr", "virtual", "outbound", "resolver", "bounce", "log"),
@@ -357,14 +357,3 @@ def prove(run: Run) -> Report:
             raise
         report.failures.append(f"it does not stop: {error}")
     return report
-
-
-FAULTS: Final = Proof(
-    name="faults",
-    claim="No error of a system call loses a message, bounces one, or needs a hand to get over.",
-    unit="cells",
-    size=2000,
-    short=24,
-    prove=prove,
-    needs=("strace",),
-)

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from reliability.disk import lying
-from reliability.disk.device import loop_device
-from reliability.disk.filesystems import FILE_SYSTEMS
-from reliability.disk.medium import served_medium
-from reliability.disk.prove import prove_on
+from reliability.filesystems import lying
+from reliability.filesystems.device import loop_device
+from reliability.filesystems.filesystems import FILE_SYSTEMS
+from reliability.filesystems.medium import served_medium
+from reliability.filesystems.prove import prove_on
 from reliability.proof import Run
 from reliability.run import prepared_folder
 

@@ -19,7 +19,7 @@ from support.smtp_peer import Message
 
 from mta.queue.errors import QueueFileCorrupt
 from mta.queue.reader import COMPLETE_MODE, QueueFile
-from reliability.disk.load import Letter, Sent
+from reliability.filesystems.load import Letter, Sent
 
 __all__ = ["Copies", "Findings", "Whereabouts", "arrived", "locate", "look"]
 

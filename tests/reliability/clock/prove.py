@@ -23,7 +23,7 @@ from support.processes import kill
 from support.smtp_peer import Script, SmtpPeer
 from support.waiting import wait_until
 
-from reliability.clock_mail import BOX, MOST_TRIES, Letter, Letters, Mailbox, Moods, Traffic
+from reliability.clock.mail import BOX, MOST_TRIES, Letter, Letters, Mailbox, Moods, Traffic
 from reliability.proof import Report, Run, Table
 
 __all__ = ["prove"]

@@ -15,8 +15,8 @@ from support.tracing import Fault, Trace
 from support.waiting import wait_until
 
 from reliability.house import House
-from reliability.logbook import Struck
-from reliability.rest import MASTER
+from reliability.soak.logbook import Struck
+from reliability.soak.rest import MASTER
 
 __all__ = ["Scene"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from reliability.disk.history import Barrier, History, Variant, Write
+from reliability.filesystems.history import Barrier, History, Variant, Write
 
 __all__ = ["Cut", "Place", "planned"]
 

@@ -21,7 +21,7 @@ from reliability.house import House, Record
 from reliability.ledger import Verdict
 from reliability.load import Load
 from reliability.proof import Report, Run, Table
-from reliability.stages import MASTER, ROWS, STAGES, AtCall, AtRecord, Stage, classify
+from reliability.torture.stages import MASTER, ROWS, STAGES, AtCall, AtRecord, Stage, classify
 
 __all__ = ["prove"]
 

@@ -9,15 +9,15 @@ from typing import Final
 
 from support.waiting import wait_until
 
-from reliability.disk.check import Copies, Whereabouts, arrived, locate, look
-from reliability.disk.cuts import Cut
-from reliability.disk.device import MountError, loop_device, mounted
-from reliability.disk.filesystems import forget, inspect
-from reliability.disk.history import surviving
-from reliability.disk.image import Image
-from reliability.disk.load import Sent
-from reliability.disk.recording import SIZE, Recording
-from reliability.disk.site import Site
+from reliability.filesystems.check import Copies, Whereabouts, arrived, locate, look
+from reliability.filesystems.cuts import Cut
+from reliability.filesystems.device import MountError, loop_device, mounted
+from reliability.filesystems.filesystems import forget, inspect
+from reliability.filesystems.history import surviving
+from reliability.filesystems.image import Image
+from reliability.filesystems.load import Sent
+from reliability.filesystems.recording import SIZE, Recording
+from reliability.filesystems.site import Site
 
 __all__ = ["Recovery", "Seen", "recovery_of"]
 

@@ -23,7 +23,7 @@ from support.small_disk import SmallDisk
 from support.tracing import Fault as FailingCalls
 from support.tracing import Trace
 
-from reliability.storage.house import StorageHouse
+from reliability.fulldisk.house import StorageHouse
 
 __all__ = ["FAULTS", "Fault"]
 

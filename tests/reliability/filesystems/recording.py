@@ -8,12 +8,12 @@ from typing import Final
 
 from support.waiting import wait_until
 
-from reliability.disk.device import loop_device, mounted
-from reliability.disk.filesystems import make
-from reliability.disk.history import History
-from reliability.disk.load import Arrivals, Sent, send_all
-from reliability.disk.medium import served_medium
-from reliability.disk.site import Site
+from reliability.filesystems.device import loop_device, mounted
+from reliability.filesystems.filesystems import make
+from reliability.filesystems.history import History
+from reliability.filesystems.load import Arrivals, Sent, send_all
+from reliability.filesystems.medium import served_medium
+from reliability.filesystems.site import Site
 
 __all__ = ["SIZE", "Recording", "record"]
 

@@ -23,7 +23,7 @@ from support.tracing import Fault
 from support.waiting import wait_until
 
 from reliability.load import BOXES, SENDER
-from reliability.scene import Scene
+from reliability.soak.scene import Scene
 
 __all__ = ["DISTURBANCES", "Disturbance", "Reach"]
 

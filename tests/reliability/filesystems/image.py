@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from reliability.disk.history import History, Write
+from reliability.filesystems.history import History, Write
 
 __all__ = ["Image"]
 

@@ -13,8 +13,8 @@ from support.instance import Instance, Settings, separated
 from support.processes import kill
 from support.waiting import wait_until
 
-from reliability.disk.filesystems import FileSystem
-from reliability.disk.load import Letter, NextHop, letters
+from reliability.filesystems.filesystems import FileSystem
+from reliability.filesystems.load import Letter, NextHop, letters
 
 __all__ = ["Site", "new_site"]
 

@@ -19,15 +19,15 @@ from typing import Any, Final
 
 from support.dns_server import HEAD
 
-from reliability.disturbance import DISTURBANCES, Disturbance, Reach
-from reliability.growth import MEMORY, Bound, Growth, growths
 from reliability.house import House
 from reliability.load import Load
-from reliability.logbook import Logbook
 from reliability.proof import Report, Run, Table
-from reliability.rest import MASTER
-from reliability.scene import Scene
-from reliability.watch import Rest, Watch, take_rest
+from reliability.soak.disturbance import DISTURBANCES, Disturbance, Reach
+from reliability.soak.growth import MEMORY, Bound, Growth, growths
+from reliability.soak.logbook import Logbook
+from reliability.soak.rest import MASTER
+from reliability.soak.scene import Scene
+from reliability.soak.watch import Rest, Watch, take_rest
 
 __all__ = ["prove"]
 

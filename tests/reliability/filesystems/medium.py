@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from reliability.disk import server
-from reliability.disk.device import unmount
-from reliability.disk.history import History, read_log
+from reliability.filesystems import server
+from reliability.filesystems.device import unmount
+from reliability.filesystems.history import History, read_log
 
 __all__ = ["Medium", "served_medium"]
 

@@ -12,13 +12,13 @@ from typing import Final
 
 from support.instance import Settings
 
-from reliability.disk.check import Whereabouts
-from reliability.disk.cuts import Cut, Place, planned
-from reliability.disk.filesystems import FILE_SYSTEMS, FileSystem
-from reliability.disk.history import Variant
-from reliability.disk.recording import record
-from reliability.disk.recovery import Seen, recovery_of
-from reliability.disk.site import new_site
+from reliability.filesystems.check import Whereabouts
+from reliability.filesystems.cuts import Cut, Place, planned
+from reliability.filesystems.filesystems import FILE_SYSTEMS, FileSystem
+from reliability.filesystems.history import Variant
+from reliability.filesystems.recording import record
+from reliability.filesystems.recovery import Seen, recovery_of
+from reliability.filesystems.site import new_site
 from reliability.proof import Report, Run, Table
 
 __all__ = ["prove", "prove_on"]
