@@ -22,7 +22,7 @@ _BATCH: Final = 1500  # damaged files
 _BATCHES: Final = 3  # at least: before the start, notified, and found by a scan
 _NEIGHBOURS: Final = 0.15  # healthy messages for each damaged file
 _LISTED: Final = 20  # failures that are reported one by one
-_SHOWN: Final = 8  # strange files that `mta queue show` is asked for
+_SHOWN: Final = 4  # strange files that `mta queue show` is asked for
 _DAMAGED: Final = 65  # its exit status: os.EX_DATAERR
 
 
@@ -117,7 +117,7 @@ def _report(scene: Scene) -> Report:
         else:
             totals[fate] += count
         made = scene.made[kind, fate]
-        rows.append((kind, fate.value, str(made), str(count), str(scene.most_lines[kind])))
+        rows.append((kind, fate.value, str(made), str(count), str(scene.most_lines[kind, fate])))
     heads = ("kind", "must be", "files", "were", "most lines in the log")
     figures = {
         "damaged and strange files": str(sum(totals.values())),

@@ -63,13 +63,13 @@ class Scene:
     """One system, and what was put into its queue."""
 
     def __init__(self, folder: Path, source: random.Random) -> None:
-        self.instance = Instance(folder / "system", {"queue_run_delay": "1s"})
+        self.instance = Instance(folder / "system", {"queue_run_delay": "0.5s"})
         self.instance.mta("render")
         self.lines = Lines(self.instance.log_file)
         self.failures: list[str] = []
         self.fates: Counter[tuple[str, Fate]] = Counter()  # of each kind, as they were found
         self.made: Counter[tuple[str, Fate]] = Counter()
-        self.most_lines: Counter[str] = Counter()  # of a file of each kind
+        self.most_lines: Counter[tuple[str, Fate]] = Counter()  # of one file
         self._source = source
         self._copies: Counter[tuple[str, str]] = Counter()  # of a message, in a mailbox
         self._owed: dict[tuple[str, str], tuple[int, int]] = {}
@@ -148,11 +148,11 @@ class Scene:
         """Hold what became of them to what must; what was set aside is removed, to save space."""
         self._collect()
         for case in cases:
-            self.most_lines[case.kind] = max(
-                self.most_lines[case.kind], self.lines.count(_logged(case))
-            )
-            self.made[case.kind, case.fate] += 1
-            self.fates[case.kind, case.fate] += {
+            row = case.kind, case.fate
+            lines = self.lines.count(_logged(case))
+            self.most_lines[row] = max(self.most_lines[row], lines)
+            self.made[row] += 1
+            self.fates[row] += {
                 Fate.DELIVERED: self._was_delivered,
                 Fate.CORRUPT: self._was_set_aside,
                 Fate.IGNORED: self._was_ignored,
