@@ -7,6 +7,7 @@ told is in the ledger as unacknowledged. Nothing is sent a second time.
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -84,6 +85,7 @@ class Load:
         rate: float = 10.0,
         prefix: str = "m",
         timeout: float = 30.0,
+        kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         self.refusals: list[Refusal] = []  # each ended a connection
         self.broken = 0  # connections that ended too early, or could not be made
@@ -92,6 +94,7 @@ class Load:
         self._instance = instance
         self._pause = 1 / rate
         self._timeout = timeout
+        self._kinds = kinds
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
@@ -135,6 +138,7 @@ class Load:
                     _say(client, "QUIT", 221)
             except _Refused as error:
                 self.refusals.append(Refusal(time.time(), error.reply))
+                self._stop.wait(_PAUSE)  # as below
             except TimeoutError:
                 self.late += 1
             except (OSError, EOFError, AssertionError):  # AssertionError: within a reply
@@ -142,8 +146,9 @@ class Load:
                 self._stop.wait(_PAUSE)  # a server that is away is not hammered
 
     def _send(self, client: Dialogue, mark: str, source: random.Random) -> None:
-        (name,) = source.choices(tuple(KINDS), [kind.weight for kind in KINDS.values()])
-        kind, names = KINDS[name], {"box": source.choice(BOXES), "mark": mark}
+        weights = [kind.weight for kind in self._kinds.values()]
+        (name,) = source.choices(tuple(self._kinds), weights)
+        kind, names = self._kinds[name], {"box": source.choice(BOXES), "mark": mark}
         delivered = [each.format_map(names) for each in kind.delivered]
         reported = [each.format_map(names) for each in kind.reported]
         message = dot_stuffed(make_message(mark, source.choice(kind.sizes), source))
