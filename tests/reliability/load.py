@@ -7,6 +7,7 @@ told is in the ledger as unacknowledged. Nothing is sent a second time.
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -86,6 +87,7 @@ class Load:
         rate: float = 10.0,
         prefix: str = "m",
         timeout: float = 30.0,
+        kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         self.refusals: list[Refusal] = []  # each ended a connection
         self.broken = 0  # connections that ended too early, or could not be made
@@ -94,6 +96,7 @@ class Load:
         self._instance = instance
         self._pause = 1 / rate
         self._timeout = timeout
+        self._kinds = kinds
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
@@ -145,8 +148,9 @@ class Load:
                 self._stop.wait(_PAUSE)  # a server that is away is not hammered
 
     def _send(self, client: Dialogue, mark: str, source: random.Random) -> None:
-        (name,) = source.choices(tuple(KINDS), [kind.weight for kind in KINDS.values()])
-        kind, names = KINDS[name], {"box": source.choice(BOXES), "mark": mark}
+        weights = [kind.weight for kind in self._kinds.values()]
+        (name,) = source.choices(tuple(self._kinds), weights)
+        kind, names = self._kinds[name], {"box": source.choice(BOXES), "mark": mark}
         delivered = [each.format_map(names) for each in kind.delivered]
         reported = [each.format_map(names) for each in kind.reported]
         message = dot_stuffed(make_message(mark, source.choice(kind.sizes), source))

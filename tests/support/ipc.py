@@ -1,12 +1,13 @@
 """The two ends of the daemons' protocol, played by the test: listeners, rogues, raw peers."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 import msgspec
 
@@ -14,7 +15,15 @@ from mta.ipc.connection import encode
 from mta.ipc.messages import FRAME_LIMIT, Message
 from mta.util.log import Log
 
-__all__ = ["Journal", "Listening", "RawPeer", "Served", "soon"]
+__all__ = [
+    "Journal",
+    "Listening",
+    "RawPeer",
+    "Served",
+    "blind",
+    "out_of_descriptors",
+    "soon",
+]
 
 DEADLINE = 10.0  # seconds: a test that waits longer has failed
 
@@ -151,3 +160,20 @@ async def soon(look: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not look():  # noqa: ASYNC110 - what is looked at is not always an event of the loop
             await asyncio.sleep(0.001)
+
+
+def out_of_descriptors(*_: object) -> NoReturn:
+    """Stand in for a call that needs a descriptor."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def blind(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    """The loop, but it cannot watch any further descriptor."""
+
+    class Blind:
+        add_reader = staticmethod(out_of_descriptors)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(loop, name)
+
+    return cast("asyncio.AbstractEventLoop", Blind())

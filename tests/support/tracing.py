@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["Call", "Fault", "Kill", "Trace"]
+__all__ = ["Call", "Fault", "Kill", "Trace", "read_calls"]
 
 _LINE: Final = re.compile(r"(?:(\d+) +)?(\d+\.\d+) (.*)")  # no thread where none is followed
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)")
@@ -26,6 +26,27 @@ class Call:
     began: float
     ended: float
     text: str
+
+
+def read_calls(output: Path) -> list[Call]:
+    """The calls in what strace has written so far, in the order in which they ended."""
+    found: list[Call] = []
+    unfinished: dict[str, tuple[float, str]] = {}
+    for line in output.read_text(errors="replace").splitlines():
+        if not (parts := _LINE.match(line)):
+            continue
+        thread, moment, text = parts[1] or "", float(parts[2]), parts[3]
+        if text.endswith("<unfinished ...>"):
+            unfinished[thread] = (moment, text.removesuffix("<unfinished ...>"))
+            continue
+        began, ended = moment, moment
+        if resumed := _RESUMED.match(text):
+            began, head = unfinished.pop(thread, (moment, ""))
+            text = head + resumed[1]
+        if lasted := _LASTED.search(text):
+            ended = began + float(lasted[1])
+        found.append(Call(began, ended, text))
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,23 +136,7 @@ class Trace:
 
     def calls(self) -> list[Call]:
         """The calls so far, in the order in which they ended."""
-        found: list[Call] = []
-        unfinished: dict[str, tuple[float, str]] = {}
-        for line in self.output.read_text(errors="replace").splitlines():
-            if not (parts := _LINE.match(line)):
-                continue
-            thread, moment, text = parts[1] or "", float(parts[2]), parts[3]
-            if text.endswith("<unfinished ...>"):
-                unfinished[thread] = (moment, text.removesuffix("<unfinished ...>"))
-                continue
-            began, ended = moment, moment
-            if resumed := _RESUMED.match(text):
-                began, head = unfinished.pop(thread, (moment, ""))
-                text = head + resumed[1]
-            if lasted := _LASTED.search(text):
-                ended = began + float(lasted[1])
-            found.append(Call(began, ended, text))
-        return found
+        return read_calls(self.output)
 
     def find(self, pattern: str) -> Call:
         """The first call that matches; AssertionError when there is none."""

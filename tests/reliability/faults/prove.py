@@ -13,15 +13,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count, zip_longest
+from itertools import zip_longest
 from random import Random
 from typing import Final
 
+from support.instance import DOMAIN
 from support.tracing import Call
 from support.waiting import wait_until
 
 from reliability.faults.deaths import Death, Deaths
-from reliability.faults.strikes import MASTER, Cell, Striker, Trial, spots, until_started
+from reliability.faults.strikes import MASTER, Cell, Striker, Trial, ordinals, spots, until_started
 from reliability.faults.system_calls import (
     Spot,
     errors_of,
@@ -31,7 +32,7 @@ from reliability.faults.system_calls import (
     persists,
 )
 from reliability.house import House, Record
-from reliability.load import Load, Refusal
+from reliability.load import KINDS, Kind, Load, Refusal
 from reliability.proof import Report, Run, Table
 
 __all__ = ["prove"]
@@ -48,6 +49,9 @@ _DEPTH: Final = 6  # the n-th call is struck, with n up to here
 _SETTLE_TIME: Final = 90.0  # seconds
 _LATE: Final = 30.0  # seconds that a client waits for a reply
 _BEFORE, _AFTER = 3.0, 1.0  # seconds around a refusal in which somebody says why
+# A mailbox that does not exist yet is made with the first message.
+_KINDS: Final = {**KINDS, "newcomer": Kind(1, (f"new-{{mark}}@{DOMAIN}",))}
+_ENDING: Final = 421  # says a server that we have made to end in order
 _SHOWN: Final = 40  # rows of a table
 _PROCESSES: Final = 3  # of one row, at most: one, one that retires, one that begins
 
@@ -96,6 +100,8 @@ class _Proof:
         house.log.tell(self._ears)
         self._striker = Striker(house.instance, run.folder / "traces", self._ears.serving)
         self._whole = run.size >= _WHOLE
+        # Of a process that starts: at the how manieth call of that name it is of that kind.
+        self._places: dict[tuple[str, Spot], Sequence[int]] = {}
         self.findings = _Findings()
         self.explained: list[float] = []  # strikes that may cost a copy, seconds since the epoch
 
@@ -112,6 +118,8 @@ class _Proof:
             for row in _ROWS if self._whole else ():
                 if row != MASTER:
                     begun |= self._watch({row: self._striker.turn_over(row)})
+            if self._whole:
+                begun[MASTER] = self._watch_master()
         by_row = {row: [*self._cells_of(row, spots(calls))] for row, calls in running.items()}
         if self._whole:
             self._add_fresh(by_row, begun, source)
@@ -125,17 +133,18 @@ class _Proof:
         begun: Mapping[str, Sequence[Call]],
         source: Random,
     ) -> None:
-        """Add the calls of processes that start.
+        """Add the calls of processes that start, and of the master that starts them.
 
         Until it serves each is Python and the skeleton of daemons: one row stands for all.
         """
         shared: dict[Spot, list[str]] = defaultdict(list)
         for row, calls in begun.items():
+            self._places |= {(row, spot): nths for spot, nths in ordinals(calls).items()}
             border = until_started(calls)
             known = {cell.spot for cell in by_row[row]}
-            own = spots(calls[border:])
-            by_row[row].extend(self._cells(row, own.keys() - known, fresh=True))
-            for spot in spots(calls[:border]).keys() - own.keys() - known:
+            own = spots(calls[border:]).keys() - known
+            by_row[row].extend(self._cells(row, own, fresh=True))
+            for spot in spots(calls[:border]).keys() - own - known:
                 shared[spot].append(row)
         for spot, rows in sorted(shared.items()):
             row = source.choice(rows)
@@ -146,7 +155,7 @@ class _Proof:
         often = {spot for spot, count in calls.items() if count >= _RARE * _WATCHED}
         yield from self._cells(row, often, fresh=False)
         if self._whole:
-            yield from self._cells(row, calls.keys() - often, fresh=row != MASTER)
+            yield from self._cells(row, calls.keys() - often, fresh=True)
 
     def _cells(self, row: str, calls: Iterable[Spot], *, fresh: bool) -> Iterator[Cell]:
         for spot in sorted(calls):
@@ -172,6 +181,13 @@ class _Proof:
             time.sleep(_WATCHED)
         return {row: trace.calls() for row, trace in traces.items()}
 
+    def _watch_master(self) -> list[Call]:
+        """What the master calls while it starts a process."""
+        with self._striker.watch(MASTER, self._striker.youngest(MASTER)) as trace:
+            self._striker.turn_over("rewrite")
+            time.sleep(_WATCHED)
+        return trace.calls()
+
     # Trials
 
     def try_all(self, cells: Sequence[Cell]) -> None:
@@ -189,13 +205,19 @@ class _Proof:
         source = self._run.random(f"load {prefix}")
         house = self._house
         return Load(
-            house.ledger, house.instance, source, clients=8, rate=5.0, prefix=prefix, timeout=_LATE
+            house.ledger,
+            house.instance,
+            source,
+            clients=8,
+            rate=5.0,
+            prefix=prefix,
+            timeout=_LATE,
+            kinds=_KINDS,
         )
 
     def _try(self, cell: Cell) -> Trial:
         source = self._run.random(str(cell))
-        depth = 1 if cell.stays or cell.fresh or cell.row == MASTER else _DEPTH
-        trial = self._striker.strike(cell, (source.randint(1, depth) for _ in count()))
+        trial = self._striker.strike(cell, self._nths(cell, source))
         if cell.spot[0] == "close" and cell.row != MASTER:
             # Where strace makes a close fail nothing is closed, as it is in life: no descriptor,
             # and no lock on a message, shall be left to the process.
@@ -205,6 +227,14 @@ class _Proof:
         ]
         self._revive()
         return trial
+
+    def _nths(self, cell: Cell, source: Random) -> Iterator[int]:
+        """Which calls to strike, one attempt after the other."""
+        places: Sequence[int] = range(1, 2 if cell.stays else _DEPTH + 1)
+        if cell.fresh:
+            places = self._places.get((cell.row, cell.spot), places)
+        while True:
+            yield source.choice(places)
 
     def _note_deaths(self) -> list[Death]:
         """Who died since the last call; but not who was told to end before it was ready."""
@@ -252,17 +282,19 @@ class _Proof:
             if refusal.reply.code >= 500:
                 yield f"a client was refused for good at {refusal.time:.3f}: {refusal.reply}"
             since, until = refusal.time - _BEFORE, refusal.time + _AFTER
-            if not any(since <= moment <= until for moment in moments):
+            if refusal.reply.code != _ENDING and not any(
+                since <= moment <= until for moment in moments
+            ):
                 yield f"refused at {refusal.time:.3f}, and no line says why: {refusal.reply}"
 
     def _judge_death(self, death: Death, trials: Sequence[Trial]) -> Iterator[str]:
         """Who dies was struck: while it started, or where it may die of that."""
         attacks = [trial for trial in trials if death.pid in trial.pids and trial.strikes]
-        names = ", ".join(str(trial.cell) for trial in attacks) or "nothing that struck it"
-        self.findings.deaths[names] += 1
+        name = str(attacks[-1].cell) if attacks else f"{death.row}: nothing that struck it"
+        self.findings.deaths[name] += 1
         mortal = any(is_mortal(strike.spot) for trial in attacks for strike in trial.strikes)
         if not mortal and not (attacks and death.pid not in self._ears.serving):
-            yield f"{death.text}, after {names}: it should live through that"
+            yield f"{death.text}, after {name}: it should live through that"
 
     def _judge_processes(self) -> Iterator[str]:
         for row in _ROWS:
@@ -296,7 +328,7 @@ class _Proof:
             "connections that broke": f"{found.broken}",
             "loud lines of the log": f"{len(self._ears.loud)}",
         }
-        tables = [_strikes_by_row(found.trials), _deaths_by_cell(found.deaths), _missed(missed)]
+        tables = [_strikes_by_row(found.trials), _deaths_by_row(found.deaths), _missed(missed)]
         return Report(figures, [table for table in tables if table.rows], failures)
 
     def _judge_coverage(self, struck: Sequence[Trial]) -> Iterator[str]:
@@ -324,9 +356,17 @@ def _strikes_by_row(trials: Iterable[Trial]) -> Table:
     return Table("Calls that failed", ("", *errors), rows)
 
 
-def _deaths_by_cell(deaths: Counter[str]) -> Table:
-    rows = tuple((name, str(count)) for name, count in sorted(deaths.items()))
-    return Table("Processes that ended", ("by", "how many"), rows[:_SHOWN])
+def _deaths_by_row(deaths: Counter[str]) -> Table:
+    by_row: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(deaths.elements()):
+        row, _, text = name.partition(": ")
+        by_row[row].append(text)
+    rows = tuple((row, str(len(texts)), _listed(texts)) for row, texts in by_row.items())
+    return Table("Processes that ended", ("", "how many", "by"), rows)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(sorted(set(texts)))
 
 
 def _missed(cells: Iterable[Cell]) -> Table:
@@ -334,7 +374,7 @@ def _missed(cells: Iterable[Cell]) -> Table:
     for cell in cells:
         by_spot[cell.row, cell.spot].append(cell.error)
     rows = tuple(
-        (row, " ".join(spot), " ".join(errors)) for (row, spot), errors in sorted(by_spot.items())
+        (row, " ".join(spot), _listed(errors)) for (row, spot), errors in sorted(by_spot.items())
     )
     return Table("Cells that were not struck", ("row", "call", "errors"), rows[:_SHOWN])
 

@@ -11,22 +11,26 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from support.instance import Instance
 from support.processes import Process
-from support.tracing import Call, Fault, Trace
+from support.tracing import Call, Fault, Trace, read_calls
 
 from reliability.faults.system_calls import Spot, spot_of
 
-__all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "spots", "until_started"]
+__all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "ordinals", "spots", "until_started"]
 
 MASTER: Final = "supervisord"  # stands for a row's name
 
 _PATIENCE: Final = 2.5  # seconds that a call is waited for: longer than `queue_run_delay`
 _STAY: Final = 1.0  # seconds that a persistent fault lasts
-_ATTEMPTS: Final = 3  # until the call on the intended kind of descriptor is struck
+_MORE: Final = 0.2  # seconds, after another kind of descriptor was struck than was intended
+_ATTEMPTS: Final = 12  # until the call on the intended kind of descriptor is struck
+_TRIAL_TIME: Final = 5.0  # seconds after which no further attempt is made
+_TURNED: Final = "rewrite"  # the row that the master has to start a process of
 _INTERVAL: Final = 0.005  # seconds between two looks
 _STARTED: Final = r"\"event\":\"started\""  # as strace shows it
 _START_TIME: Final = 10.0  # seconds in which a row has a process again
@@ -116,17 +120,16 @@ class Striker:
     def strike(self, cell: Cell, nths: Iterator[int]) -> Trial:
         """Try one cell, at the n-th call that each thread makes; the n's are tried in turn."""
         trial = Trial(cell, time.time())
-        fresh = cell.fresh
-        for _ in range(_ATTEMPTS):
+        fresh = cell.fresh and cell.row != MASTER
+        for nth in islice(nths, _ATTEMPTS):
             before = len(trial.strikes)
             pid = self.turn_over(cell.row) if fresh else self.youngest(cell.row)
-            with suppress(OSError, AssertionError):  # it ended meanwhile: another one comes
-                self._attack(trial, pid, 1 if fresh else next(nths))
-            if trial.struck or (fresh and len(trial.strikes) == before):
+            self._attack(trial, pid, nth)
+            trial.ended = time.time()
+            if trial.struck or trial.ended - trial.began > _TRIAL_TIME:
                 break
             # Who works does not make the call any more: who starts may.
             fresh = fresh or (len(trial.strikes) == before and cell.row != MASTER)
-        trial.ended = time.time()
         return trial
 
     def _attack(self, trial: Trial, pid: int, nth: int) -> None:
@@ -134,18 +137,30 @@ class Striker:
         trial.pids.append(pid)
         fault = Fault(cell.spot[0], f"error={cell.error}", f"{nth}+" if cell.stays else f"{nth}")
         output = self._output()
-        with Trace(pid, output, cell.spot[0], fault, follow=cell.row != MASTER) as trace:
-            deadline = time.monotonic() + _PATIENCE
-            while not _was_struck(output) and time.monotonic() < deadline and _lives(pid):
-                time.sleep(_INTERVAL)
-            if cell.stays and _was_struck(output):
-                time.sleep(_STAY)  # so long does the fault last
-        trial.strikes += [
-            Strike(call.began, spot_of(call.text), call.text)
-            for call in trace.calls()
-            if "(INJECTED)" in call.text
-        ]
-        output.unlink()
+        # It may end before it is watched, or by the fault before that is seen.
+        with (
+            suppress(AssertionError, OSError),
+            Trace(pid, output, cell.spot[0], fault, follow=cell.row != MASTER),
+        ):
+            if cell.row == MASTER and cell.fresh:
+                self.turn_over(_TURNED)
+            self._await_strike(cell, pid, output)
+        if output.exists():
+            trial.strikes += _strikes(output)
+            output.unlink()
+
+    def _await_strike(self, cell: Cell, pid: int, output: Path) -> None:
+        """Wait for the intended strike; after another one only a little, for further threads."""
+        deadline = time.time() + _PATIENCE
+        while time.time() < deadline and _lives(pid):
+            strikes = _strikes(output)
+            if any(strike.spot == cell.spot for strike in strikes):
+                break
+            if strikes and not cell.stays:
+                deadline = min(deadline, strikes[0].time + _MORE)
+            time.sleep(_INTERVAL)
+        if cell.stays and _strikes(output):
+            time.sleep(_STAY)  # so long does the fault last
 
     def _output(self) -> Path:
         self._number += 1
@@ -161,13 +176,31 @@ def spots(calls: Iterable[Call]) -> Counter[Spot]:
     return found
 
 
+def ordinals(calls: Iterable[Call]) -> dict[Spot, list[int]]:
+    """Of each spot: the how manieth calls of that name were made on that kind."""
+    counts: Counter[str] = Counter()
+    found: dict[Spot, list[int]] = {}
+    for call in calls:
+        with suppress(ValueError):
+            spot = spot_of(call.text)
+            counts[spot[0]] += 1
+            found.setdefault(spot, []).append(counts[spot[0]])
+    return found
+
+
 def until_started(calls: Sequence[Call]) -> int:
     """How many calls a daemon made until it told the log that it serves; 0 if it did not."""
     return next((place for place, call in enumerate(calls) if _STARTED in call.text), 0)
 
 
-def _was_struck(output: Path) -> bool:
-    return b"(INJECTED)" in output.read_bytes()
+def _strikes(output: Path) -> list[Strike]:
+    if b"(INJECTED)" not in output.read_bytes():
+        return []
+    return [
+        Strike(call.began, spot_of(call.text), call.text)
+        for call in read_calls(output)
+        if "(INJECTED)" in call.text
+    ]
 
 
 def _lives(pid: int) -> bool:

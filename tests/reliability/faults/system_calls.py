@@ -58,6 +58,7 @@ _ERRORS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "readv": {"file": ("EIO",), "socket": ("ECONNRESET",), "pipe": ("EAGAIN",)},
     "pread64": {"file": ("EIO", "ENOMEM")},
     "preadv": {"file": ("EIO", "ENOMEM")},
+    "ftruncate": {"file": ("EIO", "ENOSPC", "EROFS")},
     "fsync": {"*": ("EIO", "ENOSPC", "EDQUOT")},
     "fdatasync": {"*": ("EIO", "ENOSPC", "EDQUOT")},
     "sync_file_range": {"*": ("EIO", "ENOSPC", "ENOMEM")},
@@ -141,9 +142,7 @@ _PERSISTENT: Final[Mapping[str, frozenset[str]]] = {
 # Where a fault may cost a copy, as a crash would: what was done could not be told, or not heard.
 _UNTOLD: Final[Mapping[str, frozenset[Spot]]] = {
     # The outcome cannot be sent, or the connection that it would be sent on breaks meanwhile.
-    "virtual": frozenset(
-        {("sendto", "socket"), ("recvmsg", "socket"), ("fsync", "folder"), ("close", "file")}
-    ),
+    "virtual": frozenset({("sendto", "socket"), ("recvmsg", "socket"), ("fsync", "folder")}),
     "outbound": frozenset(
         # read, recvfrom: the next host has taken it, and its answer is not heard
         {("sendto", "socket"), ("recvmsg", "socket"), ("read", "socket"), ("recvfrom", "socket")}
@@ -163,7 +162,9 @@ def spot_of(text: str) -> Spot:
     if not found:
         raise ValueError(f"no system call: {text!r}")
     call, descriptor, place = found.groups()
-    return call, "" if descriptor is None else _kind(place)
+    kind = "" if descriptor is None else _kind(place)
+    # The interpreter looks at whatever it was given; what we open are files and folders.
+    return call, "" if call == "newfstatat" and kind not in ("file", "folder") else kind
 
 
 def _kind(place: str) -> str:

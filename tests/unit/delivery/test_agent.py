@@ -168,3 +168,21 @@ def test_a_thread_reads_its_own_descriptor(bench: Bench) -> None:
 
     asyncio.run(run())
     assert read == [b"content"]
+
+
+def test_without_a_thread_all_are_deferred_and_no_descriptor_is_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def deliver(_: Deliver, __: DeliverRecipient, ___: ContentReader) -> Status:
+        raise AssertionError("delivered")
+
+    blocking = BlockingDelivery("test", deliver, 1)
+    monkeypatch.setattr(blocking._pool, "submit", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    deferred = (Disposition.DEFERRED, UNEXPECTED)
+    assert bench.deliver(blocking) == {3: deferred, 5: deferred}
+    assert len(os.listdir("/proc/self/fd")) == before
+    blocking.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ipc import Journal, Listening, RawPeer, soon
+from support.ipc import Journal, Listening, RawPeer, blind, out_of_descriptors, soon
 
 from mta.ipc.client import ServiceClient, Unavailable, connect
 from mta.ipc.messages import (
@@ -392,3 +392,39 @@ def test_request_that_cannot_be_sent_fails_alone(play: Play) -> None:
             await monstrous
 
     play(scenario)
+
+
+def test_without_a_socket_a_request_is_refused_and_the_next_one_goes(
+    play: Play, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", out_of_descriptors)
+            with pytest.raises(Unavailable, match="Too many open files"):
+                await stage.ask("a@b")
+            assert not stage.client.notify(Resolve("a@b"))
+        await served(stage)
+
+    play(scenario)
+    assert journal.events("ipc_unavailable")
+
+
+def test_what_the_loop_cannot_watch_is_refused_and_the_next_one_goes(play: Play) -> None:
+    async def scenario(stage: Stage) -> None:
+        loop = stage.client.loop
+        stage.client.loop = blind(loop)
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await stage.ask("a@b")
+        assert await (await stage.server()).hear_raw() == b""
+        stage.client.loop = loop
+        await served(stage)
+
+    play(scenario)
+
+
+async def served(stage: Stage) -> None:
+    asking = stage.ask("a@b")
+    peer = await stage.server()
+    number, _ = await peer.hear(RewriteRequest)
+    peer.send(number, route("a@b"))
+    assert await asking == route("a@b")

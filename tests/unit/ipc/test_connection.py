@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from support.ipc import Journal, RawPeer, soon
+from support.ipc import Journal, RawPeer, blind, soon
 
 from mta.ipc.connection import QUEUE_LIMIT, Connection, Descriptors, MessageTypes, close_all
 from mta.ipc.messages import (
@@ -230,3 +230,15 @@ def test_a_frame_larger_than_the_socket_takes_ends_the_connection(
     assert len(reasons) == 1
     assert "Message too long" in reasons[0]
     theirs.close()
+
+
+def test_what_cannot_be_watched_again_ends_and_says_so(
+    loop: asyncio.AbstractEventLoop, journal: Journal
+) -> None:
+    """Else its client would wait for an answer that nobody reads."""
+    heard, peer = connected(RewriteRequest, journal, loop=loop)
+    heard.connection.pause()
+    heard.connection._loop = blind(loop)
+    heard.connection.resume()
+    assert heard.reasons == ["watch: [Errno 24] Too many open files"]
+    peer.abort()

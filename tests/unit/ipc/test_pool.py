@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ipc import Journal, Listening, RawPeer, soon
+from support.ipc import Journal, Listening, RawPeer, blind, out_of_descriptors, soon
 
 from mta.ipc import pool as pool_module
 from mta.ipc.client import RequestLost, Unavailable
@@ -371,3 +371,24 @@ def test_frame_that_cannot_be_sent_ends_the_conversation(play: Play) -> None:
         assert await peer.hear_raw() == b""
 
     play(scenario)
+
+
+def test_without_a_socket_a_conversation_fails_and_gives_its_place_back(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place that nobody gave back was missing until the process ended."""
+
+    async def scenario(stage: Stage) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", out_of_descriptors)
+            with pytest.raises(Unavailable, match="Too many open files"):
+                await stage.ask(LAST)
+        loop = stage.pool.loop
+        stage.pool.loop = blind(loop)
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await stage.ask(LAST)
+        assert await (await stage.server()).hear_raw() == b""
+        stage.pool.loop = loop
+        await stage.one()
+
+    play(scenario, limit=1)

@@ -228,3 +228,26 @@ def test_descriptors_are_closed(queue: QueueStore) -> None:
             assert len(os.listdir("/proc/self/fd")) == before
 
     asyncio.run(scenario())
+
+
+def test_without_a_thread_the_message_is_refused_and_the_next_one_tries_again(
+    queue: QueueStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A thread that was noted before it had started left all who came later waiting for ever."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        async with committing(queue) as committer:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", start)
+                with pytest.raises(MailError, match=r"451 4\.3\.0"):
+                    await committer.commit(sealed(queue))
+            assert not committer.sick
+            assert list(queue.scan("incoming")) == []
+            await committer.commit(sealed(queue))
+
+    asyncio.run(scenario())
+    assert len(list(queue.scan("incoming"))) == 1
+    assert "can't start new thread" in capfd.readouterr().err

@@ -118,3 +118,22 @@ def test_a_close_that_fails_is_told_and_the_rest_goes_on(capfd: pytest.CaptureFi
 
     asyncio.run(run())
     assert capfd.readouterr().err.count("close_failed") == 1
+
+
+def test_without_a_thread_the_loop_closes_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        disposer = Disposer(loop, Log(2, "qmgr", "test", 1))
+        with Pipes() as pipes:
+            with monkeypatch.context() as patch:
+                patch.setattr(disposer._executor, "submit", refuse)
+                disposer.close(pipes.writer())
+                await pipes.all_closed()
+            disposer.close(pipes.writer())
+            await pipes.all_closed()
+        disposer.stop()
+
+    asyncio.run(run())
