@@ -178,6 +178,12 @@ class Bench:
         self.notify(queue_id)
         return queue_id
 
+    def scan(self, daemon: DaemonProcess) -> None:
+        """Have the queue scanned, and wait until the scan has found what nobody notified."""
+        queue_id = self.enqueue()
+        daemon.tell(Command("wake"))
+        self.wait_state(queue_id, None)
+
     def notify(self, queue_id: str) -> None:
         notify(self.directory, "public/qmgr", Arrived((queue_id,)))
 
@@ -758,8 +764,7 @@ def test_what_cannot_be_moved_is_told_of_once(bench: Bench) -> None:
     bench.path("corrupt", strange).parent.rmdir()
     with bench.start() as daemon:
         for _ in range(3):
-            daemon.tell(Command("wake"))
-            bench.wait_state(bench.enqueue(), None)
+            bench.scan(daemon)
         assert "No such file" in logged(daemon, "corrupt")["not_moved"]
         assert len(daemon.events("corrupt")) == 1
         bench.path("corrupt", strange).parent.mkdir(0o700)
@@ -773,8 +778,7 @@ def test_foreign_names_are_told_of_once_and_a_flood_is_counted(bench: Bench) -> 
         path.touch()
     with bench.start() as daemon:
         for _ in range(3):
-            daemon.tell(Command("wake"))
-            bench.wait_state(bench.enqueue(), None)
+            bench.scan(daemon)
         told = [line["path"] for line in daemon.events("foreign_file")]
         assert told == ["incoming/0/README", "deferred/core\\udcff\n"]
         assert daemon.events("foreign_files") == []
