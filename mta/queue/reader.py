@@ -73,8 +73,8 @@ class QueueFile:
         self.reported: set[int] = set()
         self.delay_reported = False
         self.size = os.fstat(descriptor).st_size  # octets of the whole file
-        # No more than is there: a large buffer that shrinks to a small one leaves a hole in the heap,
-        # and with the small one kept for reuse (glibc's tcache) no other such buffer fits into it.
+        # No more than is there: a large buffer that shrinks to a small one leaves a hole in the
+        # heap, and while the small one is kept for reuse (glibc's tcache) no other fits into it.
         first = os.pread(descriptor, min(_FIRST_READ, self.size), 0)
         body = decode_head(queue_id, first)
         if body.journal_offset > self.size:
