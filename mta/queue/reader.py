@@ -80,7 +80,9 @@ class QueueFile:
         self.delay_reported = False
         self.tried: float | None = None
         self.size = os.fstat(descriptor).st_size  # octets of the whole file
-        first = os.pread(descriptor, _FIRST_READ, 0)
+        # No more than is there: a large buffer that shrinks to a small one leaves a hole in the
+        # heap, and while the small one is kept for reuse (glibc's tcache) no other fits into it.
+        first = os.pread(descriptor, min(_FIRST_READ, self.size), 0)
         body = decode_head(queue_id, first)
         if body.journal_offset > self.size:
             raise QueueFileCorrupt(queue_id, "truncated")
