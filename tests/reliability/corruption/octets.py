@@ -349,7 +349,9 @@ def _edited(kind: str, fate: Fate, model: Model, edit: Edit, source: random.Rand
     return _case(kind, fate, message, edit(message, source))
 
 
-def healthy(model: Model, kind: str, source: random.Random) -> Case:
-    """A message to which nothing happens."""
+def healthy(model: Model, kind: str, source: random.Random, last: str = "") -> Case:
+    """A message to which nothing happens; its queue id ends in `last`."""
     message = Message.new(model, source)
+    while not message.queue_id.endswith(last):
+        message = Message.new(model, source)
     return _case(kind, Fate.DELIVERED, message, message.octets)

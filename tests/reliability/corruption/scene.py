@@ -22,12 +22,14 @@ from support.waiting import wait_until
 
 from mta.ipc.messages import ARRIVED_LIMIT, Arrived
 from mta.queue.layout import path_of
+from mta.queue.queue_id import ALPHABET
 from reliability.corruption.case import Case, Fate
 from reliability.corruption.lines import Lines
 from reliability.corruption.octets import MODELS, content_of, healthy
 
 __all__ = ["Scene"]
 
+_SENTINEL: Final = next(model for model in MODELS if model.journal)  # so it lies in deferred/
 _PATIENCE: Final = 120.0  # seconds for one batch
 _TRACE_LINES: Final = 3  # that delivery puts before the content
 _MOST_LINES: Final = 2  # of a file that is no message: a wrong notification costs one
@@ -131,8 +133,11 @@ class Scene:
             self._expect(not more, case, f"two further scans brought {more} further lines")
 
     def _wait_scan(self) -> None:
-        """Wait until a scan has found a message that nobody notified, and the log tells of it."""
-        sentinel = healthy(MODELS[0], "sentinel", self._source)
+        """Wait until a scan has found a message that nobody notified, and the log tells of it.
+
+        It lies in the folder that a scan comes to last.
+        """
+        sentinel = healthy(_SENTINEL, "sentinel", self._source, ALPHABET[-1])
         self.put([sentinel])
 
         def told() -> bool:
