@@ -16,7 +16,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         ),
         unit="seconds",
         size=3600,
-        short=40,
+        short=35,
         prove=soak.prove,
         needs=("strace",),
     ),
