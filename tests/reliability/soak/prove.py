@@ -165,13 +165,13 @@ class _Soak:
             missing = self._house.ledger.missing()[:_SHOWN]
             self._scene.problems.append(f"round {self._rounds} did not settle: {missing}")
         try:
-            rest, reaped = take_rest(self._house.instance, part.name, self._pace.quiet)
+            rest = take_rest(self._house.instance, part.name, self._pace.quiet)
         except AssertionError as error:
             self._scene.problems.append(f"after round {self._rounds}: {str(error)[:300]}")
             return
         self._rests.append(rest)
         self._happened[_GONE_IDLE] += rest.only_residents
-        watch.inspect(rest, self._rests[0], self._scene.kills, reaped)
+        watch.inspect(rest, self._rests[0], self._scene.kills)
 
     def _so_far(self, part: _Part) -> str:
         acknowledged = self._house.ledger.acknowledged

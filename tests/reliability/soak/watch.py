@@ -72,12 +72,11 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
-    def inspect(self, rest: Rest, first: Rest, kills: Sequence[Struck], reaped: int) -> None:
+    def inspect(self, rest: Rest, first: Rest, kills: Sequence[Struck]) -> None:
         """Hold a rest against the first one, and against what was killed."""
         self._count(rest.holdings, at_most=1, when="at rest ")
         files = rest.files
         found = {
-            f"at rest: {reaped} zombies": reaped > 0,
             f"{files.corrupt} files in corrupt/": files.corrupt > 0,
             f"{files.generations} generations in config/": files.generations > _GENERATIONS,
             f"{files.master_logs} octets of logs in master/": files.master_logs > _MASTER_LOGS,
@@ -115,23 +114,23 @@ class Watch:
                 self.problems[f"{when}{count} processes of {row}, at most {limit} expected"] += 1
 
 
-def take_rest(instance: Instance, part: str, quiet: float) -> tuple[Rest, int]:
-    """The house once its processes and descriptors stay the same for `quiet` seconds; zombies.
+def take_rest(instance: Instance, part: str, quiet: float) -> Rest:
+    """The house once its processes and descriptors stay the same for `quiet` seconds.
 
-    AssertionError if it does not come to rest.
+    Who ended must have been reaped. AssertionError if the house does not come to rest.
     """
     seen: list[frozenset[tuple[int, int]]] = []
+    master = instance.supervisord.pid
 
     def at_rest() -> tuple[Holding, ...]:
         holdings = look_at_processes(instance)
         seen.append(frozenset((each.pid, each.descriptors) for each in holdings))
         alike = seen[-1 - round(quiet / _STEP) :]
         steady = len(alike) > quiet / _STEP and len(set(alike)) == 1
-        return tuple(holdings) if steady else ()
+        return tuple(holdings) if steady and not zombies(master) else ()
 
     holdings = wait_until(at_rest, "a house at rest", _LONGEST, interval=_STEP)
-    rest = Rest(part, holdings, look_at_files(instance))
-    return rest, len(zombies(instance.supervisord.pid))
+    return Rest(part, holdings, look_at_files(instance))
 
 
 def _numprocs(status: Mapping[str, Any]) -> dict[str, int]:
