@@ -46,7 +46,7 @@ export CLOSING
 # The proofs that nothing is lost: docs/reliability.md.
 PROOFS := torture powercut filesystems faults fulldisk corruption clock soak
 
-.PHONY: help up down clean check test bench proofs $(PROOFS) reference users control place clone
+.PHONY: help up down clean check test bench proofs torture powercut filesystems faults fulldisk corruption clock soak reference users control place clone
 .SILENT:
 .DELETE_ON_ERROR:
 
@@ -59,8 +59,15 @@ help:
 	echo "make test            all tests"
 	echo "make users           (root) the users and groups that daemons run as"
 	echo "make bench           measure beside Postfix, write docs/benchmarks (root; about 15 minutes)"
-	echo "make proofs          try to refute that no mail is lost, write docs/reliability.md (hours); or one:"
-	echo "  make $(firstword $(PROOFS)) [SIZE=N] [SEED=N]; also: $(wordlist 2,99,$(PROOFS))"
+	echo "make proofs          all that follow: try to refute that no mail is lost, write docs/reliability.md"
+	echo "make torture         deaths of processes; as all proofs: [SIZE=N] [SEED=N]"
+	echo "make powercut        death of the machine, by a model of what a crash may keep"
+	echo "make filesystems     the same on ext4, xfs and btrfs themselves (root)"
+	echo "make faults          errors at every system call"
+	echo "make fulldisk        disks that are full, read-only or sick (root)"
+	echo "make corruption      damaged and strange queue files"
+	echo "make clock           clocks that jump, machines that sleep"
+	echo "make soak            an hour of mail, in which nothing may grow"
 	echo "make reference       write docs/reference anew from the code"
 
 up: control
