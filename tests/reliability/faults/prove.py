@@ -332,15 +332,17 @@ class _Proof:
         return Report(figures, [table for table in tables if table.rows], failures)
 
     def _judge_coverage(self, struck: Sequence[Trial]) -> Iterator[str]:
-        """Every row is struck, and in a whole run every call."""
+        """Half of all cells are struck; in a whole run each row and each call."""
+        tried = self.findings.trials
+        if 2 * len(struck) < len(tried):
+            yield f"only {len(struck)} of {len(tried)} cells were struck"
+        if not self._whole:
+            return
         rows = {trial.cell.row for trial in struck}
-        for row in _ROWS:
-            if row not in rows and any(trial.cell.row == row for trial in self.findings.trials):
-                yield f"{row}: nothing was struck"
+        yield from (f"{row}: nothing was struck" for row in _ROWS if row not in rows)
         calls = {trial.cell.spot[0] for trial in struck}
-        if self._whole:
-            tried = {trial.cell.spot[0] for trial in self.findings.trials}
-            yield from (f"{call}: never struck" for call in sorted(tried - calls))
+        names = {trial.cell.spot[0] for trial in tried}
+        yield from (f"{call}: never struck" for call in sorted(names - calls))
 
 
 def _strikes_by_row(trials: Iterable[Trial]) -> Table:
