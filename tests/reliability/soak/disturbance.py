@@ -49,6 +49,7 @@ class Disturbance:
     name: str
     reach: Reach
     act: Callable[[Scene], bool]  # whether it happened
+    weight: int = 1  # how often it comes, relative to others
 
 
 # Neighbours and clients
@@ -245,6 +246,6 @@ DISTURBANCES: Final = (
     Disturbance("mta reload, a parameter changed", Reach.DAEMONS, _reload_changed),
     Disturbance("SIGHUP, a parameter changed", Reach.DAEMONS, _hangup_signal),
     Disturbance("mta restart of a row", Reach.DAEMONS, _restart),
-    Disturbance("a daemon killed", Reach.DAEMONS, _kill),
+    Disturbance("a daemon killed", Reach.DAEMONS, _kill, weight=4),
     Disturbance("supervisord killed", Reach.EVERYBODY, _kill_master),
 )

@@ -132,14 +132,16 @@ class _Soak:
         self._done += length
 
     def _deck(self, part: _Part) -> Iterator[Disturbance]:
-        """Each kind that the part allows, in an order by chance, again and again."""
+        """The kinds that the part allows, in an order by chance, again and again."""
         allowed = [each for each in DISTURBANCES if each.reach <= part.reach]
+        whole = [each for each in allowed for _ in range(each.weight)]
         while True:
-            self._random.shuffle(allowed)
+            deck = whole[:]
+            self._random.shuffle(deck)
             # What a part is for comes first, for parts may be short.
-            first = max(allowed, key=lambda each: each.reach)
-            yield first
-            yield from (each for each in allowed if each is not first)
+            first = max(deck, key=lambda each: each.reach)
+            deck.remove(first)
+            yield from (first, *deck)
 
     def _round(self, deck: Iterator[Disturbance], length: float, part: _Part, watch: Watch) -> None:
         self._rounds += 1
