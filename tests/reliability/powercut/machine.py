@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,21 +38,23 @@ class Machine:
         `rows` are settings of the service table.
         """
         self.folder = folder
-        self.peer = SmtpPeer(Script(rcpt=refusals))
         folder.mkdir(parents=True)
         folder.chmod(0o711)
-        self.instance = Instance(
-            folder,
-            {
-                "relayhost": f"[127.0.0.1]:{self.peer.port}",
-                "minimal_backoff_time": "1s",
-                "maximal_backoff_time": "1s",
-                "queue_run_delay": "2s",
-            },
-            rows,
-        )
-        self.instance.mta("render")
         self._master: subprocess.Popen[bytes] | None = None
+        with ExitStack() as stack:
+            self.peer = stack.enter_context(SmtpPeer(Script(rcpt=refusals)))
+            self.instance = Instance(
+                folder,
+                {
+                    "relayhost": f"[127.0.0.1]:{self.peer.port}",
+                    "minimal_backoff_time": "1s",
+                    "maximal_backoff_time": "1s",
+                    "queue_run_delay": "2s",
+                },
+                rows,
+            )
+            self.instance.mta("render")
+            stack.pop_all()  # from here on `close` does it
 
     @property
     def trees(self) -> list[Path]:

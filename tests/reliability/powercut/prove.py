@@ -208,6 +208,7 @@ def _restart(run: Run, trials: list[_Trial], letters: Mapping[str, Letter]) -> l
     """Start the system on `size` states."""
     lock = threading.Lock()
     source = _all_cases(run, trials)
+    over = threading.Event()
     done = 0
 
     def take() -> Case | None:
@@ -215,18 +216,20 @@ def _restart(run: Run, trials: list[_Trial], letters: Mapping[str, Letter]) -> l
         with lock:
             run.progress(done, "starts")
             done += 1
-            return next(source, None)
+            return None if over.is_set() else next(source, None)
 
     queue_ids = {
         queue_id: mark for trial in trials for queue_id, mark in trial.recorded.acknowledged.items()
     }
-    with ExitStack() as stack, ThreadPoolExecutor(_SIDE_BY_SIDE) as executor:
-        all_restarts = [
-            Restarts(run.folder / f"restart{number}", letters, queue_ids)
-            for number in range(_SIDE_BY_SIDE)
-        ]
-        for restarts in all_restarts:
+    executor = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    with ExitStack() as stack:
+        all_restarts = []
+        for number in range(_SIDE_BY_SIDE):
+            restarts = Restarts(run.folder / f"restart{number}", letters, queue_ids)
             stack.callback(restarts.machine.close)
+            all_restarts.append(restarts)
+        stack.enter_context(executor)
+        stack.callback(over.set)  # whatever happens here, the others start nothing more
         for future in [executor.submit(_work, restarts, take) for restarts in all_restarts]:
             future.result()
         return [restarts.found for restarts in all_restarts]
@@ -248,10 +251,9 @@ def _all_cases(run: Run, trials: list[_Trial]) -> Iterator[Case]:
 
 
 def _tell(report: Report, trials: list[_Trial], found: list[Found]) -> None:
-    starts: Counter[tuple[str, str]] = Counter()
+    starts = _starts(found)
     extra: Counter[int] = Counter()
     for one in found:
-        starts += one.starts
         extra += one.extra
         report.failures += _shortened("", one.faults)
     report.figures |= {
@@ -263,7 +265,7 @@ def _tell(report: Report, trials: list[_Trial], found: list[Found]) -> None:
         "most extra copies for a recipient": str(max(extra, default=0)),
         "starts that set an unacknowledged file aside": str(sum(one.unfinished for one in found)),
     }
-    names = list(dict.fromkeys(variant.name for variant in variants(0)))
+    names = _names()
     report.tables += [
         _operations(trials),
         Table(
@@ -296,21 +298,31 @@ def _operations(trials: list[_Trial]) -> Table:
 
 
 def _require_classes(run: Run, trials: list[_Trial], found: list[Found], report: Report) -> None:
-    """A whole run has both models, each with every variant and with extra copies."""
+    """A whole run has both models, and has started the system on every kind of state of each."""
     if run.size < _WHOLE_RUN:
         return
-    starts: Counter[tuple[str, str]] = Counter()
-    for one in found:
-        starts += one.starts
+    starts = _starts(found)
     for model in Model:
         if not any(trial.model is model for trial in trials):
             report.failures.append(
                 f"{model.value}: not recorded; name a folder on ext4, xfs, btrfs"
             )
             continue
-        for variant in variants(0):
-            if not starts[model.value, variant.name]:
-                report.failures.append(f"{model.value}: no start on a state `{variant.name}`")
+        for name in _names():
+            if not starts[model.value, name]:
+                report.failures.append(f"{model.value}: no start on a state `{name}`")
+
+
+def _starts(found: list[Found]) -> Counter[tuple[str, str]]:
+    """How many there were, by model and variant."""
+    starts: Counter[tuple[str, str]] = Counter()
+    for one in found:
+        starts += one.starts
+    return starts
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(variant.name for variant in variants(0)))
 
 
 def _all(chosen: list[Variant]) -> Variant:
