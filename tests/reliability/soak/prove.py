@@ -139,7 +139,7 @@ class _Soak:
             deck = whole[:]
             self._random.shuffle(deck)
             # What a part is for comes first, for parts may be short.
-            first = max(deck, key=lambda each: each.reach)
+            first = max(deck, key=lambda each: (each.reach, each.weight))
             deck.remove(first)
             yield from (first, *deck)
 
