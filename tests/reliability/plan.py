@@ -85,7 +85,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         "descriptors, processes or temporary files; and the log has no gap.",
         unit="seconds",
         size=3600,
-        short=60,
+        short=35,
         prove=soak,
         needs=("strace",),
     ),
