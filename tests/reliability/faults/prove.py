@@ -21,6 +21,7 @@ from support.instance import DOMAIN
 from support.tracing import Call
 from support.waiting import wait_until
 
+from mta.queue.room import NO_SPACE, WRITE_ERROR
 from reliability.faults.deaths import Death, Deaths
 from reliability.faults.strikes import MASTER, Cell, Striker, Trial, ordinals, spots, until_started
 from reliability.faults.system_calls import (
@@ -49,6 +50,11 @@ _DEPTH: Final = 6  # the n-th call is struck, with n up to here
 _SETTLE_TIME: Final = 90.0  # seconds
 _LATE: Final = 30.0  # seconds that a client waits for a reply
 _BEFORE, _AFTER = 3.0, 1.0  # seconds around a refusal in which somebody says why
+# What smtpd says once, and then acts upon until cleanup has taken a message again: a try a second
+# after ten seconds, each of which cleanup tells of.
+_REMEMBERED: Final = frozenset({str(NO_SPACE), str(WRITE_ERROR)})
+_MEMORY: Final = 12.0  # seconds
+_START: Final = 5.0  # seconds in which a process starts that the master was struck over
 # A mailbox that does not exist yet is made with the first message.
 _KINDS: Final = {**KINDS, "newcomer": Kind(1, (f"new-{{mark}}@{DOMAIN}",))}
 _ENDING: Final = 421  # says a server that we have made to end in order
@@ -80,6 +86,15 @@ class _Ears:
             self.serving.add(record["pid"])
         if record["level"] in ("warning", "error") and not _is_of_the_peer(record):
             self.loud.append((record["time"], record["event"], record["service"]))
+
+
+def _was_the_masters(death: Death, trials: Iterable[Trial]) -> bool:
+    """Whether the master was struck while it started this process."""
+    return any(
+        trial.cell.row == MASTER and 0 <= death.time - strike.time <= _START
+        for trial in trials
+        for strike in trial.strikes
+    )
 
 
 def _is_of_the_peer(record: Record) -> bool:
@@ -281,7 +296,8 @@ class _Proof:
         for refusal in refusals:
             if refusal.reply.code >= 500:
                 yield f"a client was refused for good at {refusal.time:.3f}: {refusal.reply}"
-            since, until = refusal.time - _BEFORE, refusal.time + _AFTER
+            before = _MEMORY if str(refusal.reply) in _REMEMBERED else _BEFORE
+            since, until = refusal.time - before, refusal.time + _AFTER
             if refusal.reply.code != _ENDING and not any(
                 since <= moment <= until for moment in moments
             ):
@@ -293,7 +309,8 @@ class _Proof:
         name = str(attacks[-1].cell) if attacks else f"{death.row}: nothing that struck it"
         self.findings.deaths[name] += 1
         mortal = any(is_mortal(strike.spot) for trial in attacks for strike in trial.strikes)
-        if not mortal and not (attacks and death.pid not in self._ears.serving):
+        began = death.pid in self._ears.serving
+        if not mortal and (began or not (attacks or _was_the_masters(death, trials))):
             yield f"{death.text}, after {name}: it should live through that"
 
     def _judge_processes(self) -> Iterator[str]:
