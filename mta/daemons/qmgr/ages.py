@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 __all__ = ["WallClock", "settled"]
 
 _DRIFT: Final = 10.0  # seconds between two looks; more is a jump
-_SLACK: Final = 1.0  # seconds, for queue ids bear whole microseconds
+_SLACK: Final = 1.0  # seconds, for queue ids bear whole microseconds, and clocks drift
 _REMEMBERED: Final = 32  # jumps
 
 
@@ -25,7 +25,8 @@ class _Span(NamedTuple):
 
     begin: float  # the last look before the jump that began it
     end: float  # the first look after the jump that ended it
-    ahead: float
+    ahead: float  # at its end
+    drift: float  # at most, since its begin
 
 
 class WallClock:
@@ -36,13 +37,16 @@ class WallClock:
         self._begin = -inf  # whatever came before is believed
         self._looked = awake
         self._ahead = wall - awake
+        self._drift = 0.0
 
     def look(self, wall: float, awake: float) -> float:
         """Compare the clocks: by how much the wall clock jumped since the last look, or 0."""
         jump = wall - awake - self._ahead
         if abs(jump) >= _DRIFT:
-            self._past.append(_Span(self._begin, awake, self._ahead))
-            self._begin = self._looked
+            self._past.append(_Span(self._begin, awake, self._ahead, self._drift))
+            self._begin, self._drift = self._looked, 0.0
+        else:
+            self._drift += abs(jump)
         self._looked = awake
         self._ahead += jump
         return jump if abs(jump) >= _DRIFT else 0.0
@@ -53,10 +57,11 @@ class WallClock:
         After a jump back a time may mean two moments: then the later one is taken, for too old a
         message is returned.
         """
-        spans = (_Span(self._begin, self._looked, self._ahead), *reversed(self._past))
+        present = _Span(self._begin, self._looked, self._ahead, self._drift)
+        spans = (present, *reversed(self._past))
         for span in spans:
             birth = arrived - span.ahead
-            begins = span.begin - _SLACK <= birth or span is spans[-1]
+            begins = span.begin - span.drift - _SLACK <= birth or span is spans[-1]
             if begins and birth <= span.end + _SLACK:
                 return birth
         return arrived - self._ahead

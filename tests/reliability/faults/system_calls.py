@@ -36,7 +36,7 @@ _ERRORS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "fstat": {"*": ("EIO", "ENOMEM")},
     "statx": {"*": _PATH},
     "access": {"*": ("EIO", "ENOMEM")},
-    "readlink": {"*": ("EIO", "ENOMEM")},
+    "readlink": {"*": ()},  # the interpreter's, before it can be watched
     "getcwd": {"*": _MEMORY},
     "getdents64": {"*": ("EIO", "ENOMEM")},
     "fstatfs": {"*": ("EIO", "ENOMEM")},

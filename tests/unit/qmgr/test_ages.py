@@ -1,7 +1,7 @@
 """Ages by a simulated machine: its wall clock jumps, it sleeps, and queue managers come and go."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mta.daemons.qmgr.ages import WallClock, settled
@@ -57,6 +57,8 @@ def test_no_jump_and_no_sleep_ages_a_message_that_was_seen(steps: Steps) -> None
 
 
 @given(STEPS, st.lists(STEP, max_size=2))
+@example([("jump", -11.0)], [("sleep", 2.0)])
+@example([("jump", -YEAR)], [("sleep", 9.0), ("sleep", 9.0)])
 def test_a_message_is_no_older_for_a_jump_before_it_is_seen(before: Steps, after: Steps) -> None:
     """A client may take its time; or a notification is lost, and a scan finds the message."""
     machine = Machine()
