@@ -197,7 +197,8 @@ class _Proof:
             trials: list[Trial] = []
             with self._load(f"b{start}-") as load:
                 for number, cell in enumerate(batch, start):
-                    self._run.progress(number, f"{cell}, {len(cells)} in all")
+                    done = number / len(cells) * self._run.size  # there may be fewer
+                    self._run.progress(done, f"cell {number} of {len(cells)}: {cell}")
                     trials.append(self._try(cell))
             self._judge(trials, load)
 
