@@ -407,7 +407,7 @@ FAULTS: Final = Proof(
     claim="No error of a system call loses a message, bounces one, or needs a hand to get over.",
     unit="cells",
     size=2000,
-    short=24,
+    short=20,
     prove=prove,
     needs=("strace",),
 )
