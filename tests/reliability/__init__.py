@@ -8,6 +8,7 @@ house     the system under proof with its neighbours: next host, name server, ma
 load      mail of all kinds, sent by several clients at once
 ledger    what was acknowledged, what arrived, and whether that is right
 peer      the next host: takes, defers and refuses mail by recipient
+faults    the proof of errors at system calls, with fault_matrix, strikes, system_calls, deaths
 
 A proof's short form is a test (tests/system/test_reliability.py).
 """
