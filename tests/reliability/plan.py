@@ -48,7 +48,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
         claim="No error of a system call loses a message, bounces one, or needs a hand.",
         unit="cells",
         size=2000,
-        short=24,
+        short=20,
         prove=faults,
         needs=("strace",),
     ),

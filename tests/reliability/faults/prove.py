@@ -8,45 +8,26 @@ deaths, and by faults that kept an outcome from being told; who refuses or defer
 of it goes on by itself, with no hand to help.
 """
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
-from random import Random
 from typing import Final
 
 from support.instance import DOMAIN
-from support.tracing import Call
-from support.waiting import wait_until
 
 from mta.queue.room import NO_SPACE, WRITE_ERROR
 from reliability.faults.deaths import Death, Deaths
-from reliability.faults.strikes import MASTER, Cell, Striker, Trial, ordinals, spots, until_started
-from reliability.faults.system_calls import (
-    Spot,
-    errors_of,
-    is_known,
-    is_mortal,
-    may_cost_copy,
-    persists,
-)
+from reliability.faults.matrix import ROWS, Matrix
+from reliability.faults.strikes import MASTER, Cell, Striker, Trial
+from reliability.faults.system_calls import Spot, is_mortal, may_cost_copy
 from reliability.house import House, Record
 from reliability.load import KINDS, Kind, Load, Refusal
 from reliability.proof import Report, Run, Table
 
 __all__ = ["prove"]
 
-_ROWS: Final = (
-    *("smtp", "cleanup", "rewrite", "qmgr", "virtual", "outbound", "resolver", "bounce", "log"),
-    MASTER,
-)
 _BATCH: Final = 50  # cells between two judgements
 _WHOLE: Final = 200  # cells from which a run counts as one of the whole matrix
-_WATCHED: Final = 3.0  # seconds that a running and a starting process of each row are watched
-_RARE: Final = 3.0  # calls a second: what is made less often is awaited in a process that starts
-_DEPTH: Final = 6  # the n-th call is struck, with n up to here
 _SETTLE_TIME: Final = 90.0  # seconds
 _LATE: Final = 30.0  # seconds that a client waits for a reply
 _BEFORE, _AFTER = 3.0, 1.0  # seconds around a refusal in which somebody says why
@@ -58,6 +39,7 @@ _START: Final = 5.0  # seconds in which a process starts that the master was str
 # A mailbox that does not exist yet is made with the first message.
 _KINDS: Final = {**KINDS, "newcomer": Kind(1, (f"new-{{mark}}@{DOMAIN}",))}
 _ENDING: Final = 421  # says a server that we have made to end in order
+_BIRTH: Final = 2.0  # seconds in which a process whose start went wrong has ended
 _SHOWN: Final = 40  # rows of a table
 _PROCESSES: Final = 3  # of one row, at most: one, one that retires, one that begins
 
@@ -115,104 +97,24 @@ class _Proof:
         house.log.tell(self._ears)
         self._striker = Striker(house.instance, run.folder / "traces", self._ears.serving)
         self._whole = run.size >= _WHOLE
-        # Of a process that starts: at the how manieth call of that name it is of that kind.
-        self._places: dict[tuple[str, Spot], Sequence[int]] = {}
+        self._matrix = Matrix(self._striker, run.random("cells"), self._ears.serving)
         self.findings = _Findings()
         self.explained: list[float] = []  # strikes that may cost a copy, seconds since the epoch
 
-    # What calls there are
-
-    def matrix(self) -> list[Cell]:
-        """Every cell, the rows taking turns, in an order that the seed decides."""
-        source = self._run.random("cells")
-        with self._load("d"):
-            for row in _ROWS:
-                self._await_serving(row)
-            running = self._watch({row: self._striker.youngest(row) for row in _ROWS})
-            begun: dict[str, Sequence[Call]] = {}
-            for row in _ROWS if self._whole else ():
-                if row != MASTER:
-                    begun |= self._watch({row: self._striker.turn_over(row)})
-            if self._whole:
-                begun[MASTER] = self._watch_master()
-        by_row = {row: [*self._cells_of(row, spots(calls))] for row, calls in running.items()}
-        if self._whole:
-            self._add_fresh(by_row, begun, source)
-        for cells in by_row.values():
-            source.shuffle(cells)
-        return [cell for turn in zip_longest(*by_row.values()) for cell in turn if cell]
-
-    def _add_fresh(
-        self,
-        by_row: Mapping[str, list[Cell]],
-        begun: Mapping[str, Sequence[Call]],
-        source: Random,
-    ) -> None:
-        """Add the calls of processes that start, and of the master that starts them.
-
-        Until it serves each is Python and the skeleton of daemons: one row stands for all.
-        """
-        shared: dict[Spot, list[str]] = defaultdict(list)
-        for row, calls in begun.items():
-            self._places |= {(row, spot): nths for spot, nths in ordinals(calls).items()}
-            border = until_started(calls)
-            known = {cell.spot for cell in by_row[row]}
-            own = spots(calls[border:]).keys() - known
-            by_row[row].extend(self._cells(row, own, fresh=True))
-            for spot in spots(calls[:border]).keys() - own - known:
-                shared[spot].append(row)
-        for spot, rows in sorted(shared.items()):
-            row = source.choice(rows)
-            by_row[row].extend(self._cells(row, [spot], fresh=True))
-
-    def _cells_of(self, row: str, calls: Counter[Spot]) -> Iterator[Cell]:
-        """The cells of a process at work."""
-        often = {spot for spot, count in calls.items() if count >= _RARE * _WATCHED}
-        yield from self._cells(row, often, fresh=False)
-        if self._whole:
-            yield from self._cells(row, calls.keys() - often, fresh=True)
-
-    def _cells(self, row: str, calls: Iterable[Spot], *, fresh: bool) -> Iterator[Cell]:
-        for spot in sorted(calls):
-            if not is_known(spot):
-                self.findings.failures.append(f"{row} calls {spot}: the table does not know it")
-            for error in errors_of(spot):
-                yield Cell(row, spot, error, fresh=fresh)
-                if persists(spot[0], error):
-                    yield Cell(row, spot, error, stays=True, fresh=fresh)
-
-    def _await_serving(self, row: str) -> None:
-        def serves() -> bool:
-            return row == MASTER or self._striker.youngest(row) in self._ears.serving
-
-        wait_until(serves, f"a process of {row}")
-
-    def _watch(self, pids: Mapping[str, int]) -> dict[str, list[Call]]:
-        """The calls of a process of each row."""
-        with ExitStack() as stack:
-            traces = {
-                row: stack.enter_context(self._striker.watch(row, pid)) for row, pid in pids.items()
-            }
-            time.sleep(_WATCHED)
-        return {row: trace.calls() for row, trace in traces.items()}
-
-    def _watch_master(self) -> list[Call]:
-        """What the master calls while it starts a process."""
-        with self._striker.watch(MASTER, self._striker.youngest(MASTER)) as trace:
-            self._striker.turn_over("rewrite")
-            time.sleep(_WATCHED)
-        return trace.calls()
-
     # Trials
 
-    def try_all(self, cells: Sequence[Cell]) -> None:
-        """Try the cells, batch by batch."""
+    def try_all(self) -> None:
+        """Find out what there is to try, and try it, batch by batch."""
+        with self._load("d"):
+            cells = self._matrix.cells(whole=self._whole)[: self._run.size]
+        self.findings.failures += self._matrix.unknown
         for start in range(0, len(cells), _BATCH):
             batch = cells[start : start + _BATCH]
             trials: list[Trial] = []
             with self._load(f"b{start}-") as load:
                 for number, cell in enumerate(batch, start):
-                    self._run.progress(number, f"{cell}, {len(cells)} in all")
+                    done = number / len(cells) * self._run.size  # there may be fewer
+                    self._run.progress(done, f"cell {number} of {len(cells)}: {cell}")
                     trials.append(self._try(cell))
             self._judge(trials, load)
 
@@ -232,7 +134,7 @@ class _Proof:
 
     def _try(self, cell: Cell) -> Trial:
         source = self._run.random(str(cell))
-        trial = self._striker.strike(cell, self._nths(cell, source))
+        trial = self._striker.strike(cell, self._matrix.nths(cell, source))
         if cell.spot[0] == "close" and cell.row != MASTER:
             # Where strace makes a close fail nothing is closed, as it is in life: no descriptor,
             # and no lock on a message, shall be left to the process.
@@ -242,14 +144,6 @@ class _Proof:
         ]
         self._revive()
         return trial
-
-    def _nths(self, cell: Cell, source: Random) -> Iterator[int]:
-        """Which calls to strike, one attempt after the other."""
-        places: Sequence[int] = range(1, 2 if cell.stays else _DEPTH + 1)
-        if cell.fresh:
-            places = self._places.get((cell.row, cell.spot), places)
-        while True:
-            yield source.choice(places)
 
     def _note_deaths(self) -> list[Death]:
         """Who died since the last call; but not who was told to end before it was ready."""
@@ -305,7 +199,7 @@ class _Proof:
 
     def _judge_death(self, death: Death, trials: Sequence[Trial]) -> Iterator[str]:
         """Who dies was struck: while it started, or where it may die of that."""
-        attacks = [trial for trial in trials if death.pid in trial.pids and trial.strikes]
+        attacks = [trial for trial in trials if trial.strikes and _concerns(trial, death)]
         name = str(attacks[-1].cell) if attacks else f"{death.row}: nothing that struck it"
         self.findings.deaths[name] += 1
         mortal = any(is_mortal(strike.spot) for trial in attacks for strike in trial.strikes)
@@ -314,7 +208,7 @@ class _Proof:
             yield f"{death.text}, after {name}: it should live through that"
 
     def _judge_processes(self) -> Iterator[str]:
-        for row in _ROWS:
+        for row in ROWS:
             processes = len(self._striker.processes(row))
             if processes > _PROCESSES:
                 yield f"{row} has {processes} processes"
@@ -356,10 +250,17 @@ class _Proof:
         if not self._whole:
             return
         rows = {trial.cell.row for trial in struck}
-        yield from (f"{row}: nothing was struck" for row in _ROWS if row not in rows)
+        yield from (f"{row}: nothing was struck" for row in ROWS if row not in rows)
         calls = {trial.cell.spot[0] for trial in struck}
         names = {trial.cell.spot[0] for trial in tried}
         yield from (f"{call}: never struck" for call in sorted(names - calls))
+
+
+def _concerns(trial: Trial, death: Death) -> bool:
+    """Whether the process was attacked, or its master while it was about to start it."""
+    if trial.cell.row == MASTER:
+        return trial.began <= death.time <= trial.ended + _BIRTH
+    return death.pid in trial.pids
 
 
 def _strikes_by_row(trials: Iterable[Trial]) -> Table:
@@ -369,7 +270,7 @@ def _strikes_by_row(trials: Iterable[Trial]) -> Table:
     errors = sorted({error for _, error in counts})
     rows = tuple(
         (row, *(str(counts[row, error] or "") for error in errors))
-        for row in _ROWS
+        for row in ROWS
         if any(counts[row, error] for error in errors)
     )
     return Table("Calls that failed", ("", *errors), rows)
@@ -402,14 +303,14 @@ def prove(run: Run) -> Report:
     """Try `run.size` cells, or all that there are."""
     services = {
         row: {"numprocs": 1, "min_free": 1, "max_idle": "600s"}
-        for row in _ROWS
+        for row in ROWS
         if row not in ("qmgr", "log", MASTER)
     }
     report = Report()
     try:
         with House(run.folder, services=services) as house:
             proof = _Proof(run, house)
-            proof.try_all(proof.matrix()[: run.size])
+            proof.try_all()
             report = proof.report()
     except AssertionError as error:
         if not report.figures:

@@ -21,7 +21,17 @@ from support.tracing import Call, Fault, Trace, read_calls
 
 from reliability.faults.system_calls import Spot, spot_of
 
-__all__ = ["MASTER", "Cell", "Strike", "Striker", "Trial", "ordinals", "spots", "until_started"]
+__all__ = [
+    "MASTER",
+    "TURNED",
+    "Cell",
+    "Strike",
+    "Striker",
+    "Trial",
+    "ordinals",
+    "spots",
+    "until_started",
+]
 
 MASTER: Final = "supervisord"  # stands for a row's name
 
@@ -30,7 +40,7 @@ _STAY: Final = 1.0  # seconds that a persistent fault lasts
 _MORE: Final = 0.2  # seconds, after another kind of descriptor was struck than was intended
 _ATTEMPTS: Final = 12  # until the call on the intended kind of descriptor is struck
 _TRIAL_TIME: Final = 5.0  # seconds after which no further attempt is made
-_TURNED: Final = "rewrite"  # the row that the master has to start a process of
+TURNED: Final = "rewrite"  # the row that the master has to start a process of
 _INTERVAL: Final = 0.005  # seconds between two looks
 _STARTED: Final = r"\"event\":\"started\""  # as strace shows it
 _START_TIME: Final = 10.0  # seconds in which a row has a process again
@@ -143,7 +153,7 @@ class Striker:
             Trace(pid, output, cell.spot[0], fault, follow=cell.row != MASTER),
         ):
             if cell.row == MASTER and cell.fresh:
-                self.turn_over(_TURNED)
+                self.turn_over(TURNED)
             self._await_strike(cell, pid, output)
         if output.exists():
             trial.strikes += _strikes(output)
