@@ -100,7 +100,11 @@ def _hang_up(scene: Scene) -> bool:
     for count in range(len(stages) + 1):
         with scene.client() as client:
             for command in stages[:count]:
-                client.say(command, 354 if command == "DATA" else 250)
+                client.send(command)
+                reply = client.reply()
+                if reply.code // 100 == 4:  # its disk has failed, and it remembers that
+                    break
+                assert reply.code == (354 if command == "DATA" else 250), reply
             if count % 2:
                 _reset(client)
     return True

@@ -85,7 +85,7 @@ class _Torture:
         next_master = _MASTER_EVERY // 2
         attacks: dict[Future[None], str] = {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            while self.deaths < self._run.size:
+            while self.deaths < self._run.size or self._lacks_rows:
                 if self.deaths >= next_master and not attacks:
                     self._attack_master()
                     next_master = self.deaths + _MASTER_EVERY
@@ -98,15 +98,24 @@ class _Torture:
                     attack.result()
                 self._run.progress(self.deaths, f"{len(self.hits)} of {len(STAGES)} stages struck")
 
+    @property
+    def _lacks_rows(self) -> bool:
+        """Whether a row was not struck, and there is hope: some have little to do."""
+        struck = {stage.row for stage in self.hits}
+        return self.deaths < 2 * self._run.size and not struck.issuperset(ROWS)
+
     def _choose(self, rows: set[str]) -> Stage:
         """The stage of a row not among these that was struck and tried least."""
         free = [stage for stage in STAGES if stage.row not in rows]
         return self._least(free)
 
     def _least(self, stages: list[Stage]) -> Stage:
+        struck = {stage.row for stage in self.hits}
         stage = min(
             stages,
-            key=lambda one: self.hits[one] + self._tried[one] / 4 + self._source.random(),
+            key=lambda one: (
+                (one.row in struck) + self.hits[one] + self._tried[one] / 4 + self._source.random()
+            ),
         )
         self._tried[stage] += 1
         return stage
