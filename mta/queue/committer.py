@@ -12,16 +12,14 @@ import asyncio
 import os
 import threading
 from queue import SimpleQueue
-from typing import Final
 
 from mta.proto.status import INTERNAL_ERROR, MailError
 from mta.queue.filesystem import fsync_covers_name
+from mta.queue.room import SICK_TIME
 from mta.queue.writer import QueueWriter, write_failure
 from mta.util.log import Log
 
 __all__ = ["Committer"]
-
-_SICK_TIME: Final = 10.0  # seconds
 
 
 class _Commit:
@@ -132,7 +130,7 @@ class Committer:
     def _note_failure(self, queue_id: str, failure: MailError) -> None:
         self._log.error("commit_failed", queue_id=queue_id, reason=failure.reason)
         self._failing = True
-        self._sick_until = self._loop.time() + _SICK_TIME
+        self._sick_until = self._loop.time() + SICK_TIME
 
     # In the thread
 

@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from mta.proto.status import Status
 
-__all__ = ["NO_SPACE", "WRITE_ERROR", "Room", "RoomWatch", "least_free", "look"]
+__all__ = ["NO_SPACE", "SICK_TIME", "WRITE_ERROR", "Room", "RoomWatch", "least_free", "look"]
 
 NO_SPACE: Final = Status(452, "4.3.1", "Insufficient system storage")
 WRITE_ERROR: Final = Status(451, "4.3.0", "Queue file write error")
+SICK_TIME: Final = 10.0  # seconds in which a queue that failed to flush is not tried
 
 _INTERVAL: Final = 1.0  # seconds between two looks
 

@@ -63,6 +63,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from mta.daemons.qmgr.delivery import Deliveries
@@ -91,9 +92,8 @@ class QmgrHandler(RequestServer[QmgrRequest]):
 
     def __init__(self, context: Context) -> None:
         super().__init__(QmgrRequest, context.log, context.used, self._answer)
-        self._strangers = RequestServer(
-            QmgrRequest, context.log, context.used, self._answer_stranger
-        )
+        answer = partial(self._answer, vouched=False)
+        self._strangers = RequestServer(QmgrRequest, context.log, context.used, answer)
         self._context = context
 
     async def start(self) -> None:
@@ -152,11 +152,6 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         if isinstance(request, GiveUp):
             return Accepted(self._manager.give_up(request.queue_id))
         return Accepted(self._manager.flush(request.queue_id))
-
-    def _answer_stranger(
-        self, request: QmgrRequest, descriptors: tuple[int, ...]
-    ) -> Accepted | None:
-        return self._answer(request, descriptors, vouched=False)
 
 
 def _active_limit(wanted: int) -> int:

@@ -102,7 +102,7 @@ class Manager:
         second look.
         """
         if queue_id not in self:
-            birth = self._born(queue_id)
+            birth = self._born(arrival_time(queue_id))
             found = not vouched
             self._wait(Entry(boottime(), queue_id, deferred=False, found=found, born=birth))
 
@@ -159,9 +159,9 @@ class Manager:
         if jump:
             self._log.warning("clock_jumped", seconds=round(jump, 3))
 
-    def _born(self, queue_id: str) -> float:
+    def _born(self, arrived: float) -> float:
         self._look_at_clock()
-        return self._clock.born(arrival_time(queue_id))
+        return self._clock.born(arrived)
 
     def _is_busy(self) -> bool:
         return bool(self._active)

@@ -38,8 +38,8 @@ _STATES: Final[tuple[State, ...]] = ("incoming", "deferred")
 class Recovery:
     """Finds waiting messages, and sets aside what is none."""
 
-    def __init__(self, store: QueueStore, born: Callable[[str], float], log: Log) -> None:
-        """`born` tells when a message arrived: see `Entry`."""
+    def __init__(self, store: QueueStore, born: Callable[[float], float], log: Log) -> None:
+        """`born` brings the time of an arrival on the clock that ages go by: see `Entry`."""
         self._store = store
         self._born = born
         self._log = log
@@ -81,7 +81,7 @@ class Recovery:
             except (QueueFileMissing, QueueFileIncomplete, QueueFileCorrupt, OSError) as error:
                 self._log.debug("not_found", queue_id=queue_id, state=state, reason=str(error))
             else:
-                return self._waiting(state, queue_id, 0.0)
+                return self._waiting(queue_id, 0.0 if state == "deferred" else None)
         return None
 
     def set_aside(self, state: State, queue_id: str, error: QueueFileCorrupt) -> None:
@@ -129,9 +129,9 @@ class Recovery:
 
     def _message(self, state: State, queue_id: str) -> Entry | None:
         if state == "incoming":
-            return self._waiting(state, queue_id, arrival_time(queue_id))
+            return self._waiting(queue_id, None)
         try:
-            return self._waiting(state, queue_id, self._store.due(state, queue_id))
+            return self._waiting(queue_id, self._store.due(state, queue_id))
         except QueueFileMissing:
             return None
         except OSError as error:  # of this file, or of ours: the next scan will see
@@ -139,10 +139,11 @@ class Recovery:
                 self._log.error("unreadable", queue_id=queue_id, reason=str(error))
             return None
 
-    def _waiting(self, state: State, queue_id: str, due: float) -> Entry:
-        """The entry of a message that is due then, in seconds since the epoch."""
-        pause, deferred = due - time.time(), state == "deferred"
-        if not deferred:  # fresh mail does not wait, not even where it is from the future
-            pause = min(0.0, pause)
-        birth = self._born(queue_id)
+    def _waiting(self, queue_id: str, deferred_until: float | None) -> Entry:
+        """The entry of a message that waits until then (seconds since the epoch), or is fresh."""
+        arrived, now = arrival_time(queue_id), time.time()
+        deferred = deferred_until is not None
+        # Fresh mail does not wait, not even where it is from the future.
+        pause = min(0.0, arrived - now) if deferred_until is None else deferred_until - now
+        birth = self._born(arrived)
         return Entry(boottime() + pause, queue_id, deferred=deferred, found=True, born=birth)

@@ -14,12 +14,11 @@ from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.proto.status import MailError, Status
-from mta.queue.room import NO_SPACE, WRITE_ERROR, RoomWatch, least_free
+from mta.queue.room import NO_SPACE, SICK_TIME, WRITE_ERROR, RoomWatch, least_free
 from mta.util.log import Log
 
 __all__ = ["Storage"]
 
-_PAUSE: Final = 10.0  # seconds; for as long a queue counts as sick (mta.queue.committer)
 _TURN: Final = 1.0  # seconds in which a message that tries the queue has it for itself
 
 
@@ -71,7 +70,7 @@ class Storage:
         """Cleanup refused a message: of interest here if that was for the disk's sake."""
         if error.status in (NO_SPACE, WRITE_ERROR):
             self._refusal = error.status
-            self._closed_until = self._clock() + _PAUSE
+            self._closed_until = self._clock() + SICK_TIME
             self._say(error.status, error.reason)
 
     def _say(self, status: Status, reason: str) -> None:

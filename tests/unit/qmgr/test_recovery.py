@@ -15,7 +15,6 @@ from support.queue_files import enqueue, new_writer
 from mta.daemons.qmgr.recovery import Recovery
 from mta.daemons.qmgr.told import Told
 from mta.queue.layout import create_layout, path_of
-from mta.queue.queue_id import arrival_time
 from mta.queue.store import QueueStore
 from mta.util.log import Log
 
@@ -30,7 +29,7 @@ class Bench:
         self.directory = directory
         self.queue = QueueStore(str(directory))
         self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.recovery = Recovery(self.queue, arrival_time, Log(log, "qmgr", "qmgr_000", 1))
+        self.recovery = Recovery(self.queue, float, Log(log, "qmgr", "qmgr_000", 1))
 
     def scan(self) -> list[str]:
         """The ids that one scan finds."""
