@@ -3,13 +3,12 @@
 import os
 import platform
 from pathlib import Path
-from typing import Final
+
+from support.file_systems import file_system_of
 
 from bench.figures import Machine
 
-__all__ = ["IN_MEMORY", "describe_machine", "file_system_of"]
-
-IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})  # where fsync costs nothing
+__all__ = ["describe_machine"]
 
 
 def describe_machine(directory: Path, posthouse: str, postfix: str) -> Machine:
@@ -36,14 +35,3 @@ def _processor(cpuinfo: str) -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.machine()
-
-
-def file_system_of(path: Path, mounts: str) -> str:
-    """The type of the file system that a path lies on, by /proc/self/mounts (fstab(5))."""
-    best, found = -1, "unknown"
-    for line in mounts.splitlines():
-        _, mounted, kind, *_ = line.split()
-        place = Path(mounted.encode().decode("unicode_escape"))
-        if path.resolve().is_relative_to(place) and len(place.parts) >= best:
-            best, found = len(place.parts), kind
-    return found

@@ -6,12 +6,13 @@ waited for. So nothing is lost when daemons come and go during a run.
 
 import os
 import re
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from support.background import Background
 
 __all__ = ["Looks", "ProcessTimes", "cpu_seconds", "memory", "parse_stat", "process_tree"]
 
@@ -84,23 +85,21 @@ def _all_processes() -> Iterable[ProcessTimes]:
             continue
 
 
-class Looks:
+class Looks(Background):
     """A thread that looks at a tree again and again, for as long as the `with` block lasts."""
 
     def __init__(self, look: Callable[[], None], interval: float = _INTERVAL) -> None:
+        super().__init__(self._repeat)
         self._look = look
         self._interval = interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, daemon=True)
 
     def _repeat(self) -> None:
-        while not self._stop.wait(self._interval):
+        while not self.ending.wait(self._interval):
             self._look()
 
     def __enter__(self) -> Self:
         self._look()
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -108,6 +107,5 @@ class Looks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self._look()

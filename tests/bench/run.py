@@ -21,13 +21,14 @@ from typing import Final
 
 import click
 import msgspec
+from support.file_systems import IN_MEMORY, file_system_of
 from support.needs import missing
 from support.ports import free_port
 
 import mta
 from bench.experiment import Experiment, Setting
 from bench.figures import Figure, Measure, Results, ServerName, measures_of
-from bench.machine import IN_MEMORY, describe_machine, file_system_of
+from bench.machine import describe_machine
 from bench.plan import make_plan, select
 from bench.postfix import PostfixServer
 from bench.posthouse import PosthouseServer

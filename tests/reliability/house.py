@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
@@ -91,13 +91,10 @@ class House:
         folder: Path,
         parameters: Settings | None = None,
         services: Settings | None = None,
-        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = ledger or Ledger()
+        self.ledger = Ledger()
         self.crashes: list[float] = []  # when something was killed, seconds since the epoch
-        self.attempts: Mapping[str, list[float]]
-        self._attempts: dict[str, list[float]] = defaultdict(list)
-        self.attempts = self._attempts
+        self.attempts: dict[str, list[float]] = defaultdict(list)  # their begins, by queue id
         self._stack = ExitStack()
         self.peer = self._stack.enter_context(Peer(self._taken))
         self.dns = self._stack.enter_context(ScriptedDns(_ZONE))
@@ -184,9 +181,12 @@ class House:
                 self._read(path.parent.parent.name, path)
 
     def _read(self, box: str, path: Path) -> None:
-        octets = path.read_bytes()
-        ended = path.stat().st_mtime
-        path.unlink()
+        try:
+            octets = path.read_bytes()
+            ended = path.stat().st_mtime
+            path.unlink()
+        except FileNotFoundError:
+            return  # the delivery failed after all, and took it out again
         started = _STARTED.match(path.name)
         began = int(started[1]) + int(started[2]) / 1e6 if started else ended
         seen = read_message(octets)
@@ -202,4 +202,4 @@ class House:
 
     def _note_attempt(self, record: Record) -> None:
         if record["event"] == "active":
-            self._attempts[record["queue_id"]].append(record["time"])
+            self.attempts[record["queue_id"]].append(record["time"])

@@ -57,6 +57,7 @@ class Verdict:
     acknowledged: int = 0
     recipients: int = 0
     reports: int = 0
+    lost: int = 0  # recipients who got nothing, and of whom nobody was told
     unacknowledged: int = 0  # sent, and their clients never heard
     unacknowledged_arrived: int = 0
     extra: int = 0  # copies beyond the first
@@ -154,6 +155,7 @@ class Ledger:
             torn += [f"{_named(sent)} for {recipient}" for one in copies if not one.whole]
             if any(one.report != (recipient in sent.reported) for one in copies):
                 wrong.append(f"{_named(sent)} for {recipient}, a report or none")
+        verdict.lost = len(lost)
         _tell(verdict, "acknowledged and lost", lost)
         _tell(verdict, "not whole", torn)
         _tell(verdict, "given up by its client, and delivered", given_up)

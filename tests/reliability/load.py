@@ -5,13 +5,13 @@ told is in the ledger as unacknowledged. Nothing is sent a second time.
 """
 
 import random
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
+from support.background import Background
 from support.dialogue import Dialogue, Reply, dot_stuffed
 from support.instance import DOMAIN, Instance
 
@@ -74,7 +74,7 @@ class _Refused(Exception):  # noqa: N818 - what the server did, not what is wron
         self.reply = reply
 
 
-class Load:
+class Load(Background):
     """Clients that send until the end of the context, each about `rate` messages a second."""
 
     def __init__(
@@ -97,28 +97,12 @@ class Load:
         self._pause = 1 / rate
         self._timeout = timeout
         self._kinds = kinds
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(
-                target=self._work, args=(f"{prefix}{number}", random.Random(seed.random()))
+        super().__init__(
+            *(
+                partial(self._work, f"{prefix}{number}", random.Random(seed.random()))
+                for number in range(clients)
             )
-            for number in range(clients)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        )
 
     @property
     def refused(self) -> int:
@@ -127,7 +111,7 @@ class Load:
 
     def _work(self, name: str, source: random.Random) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not self.ending.is_set():
             try:
                 with self._instance.smtp(self._timeout) as client:
                     _expect(client, 220)
@@ -135,17 +119,17 @@ class Load:
                     for _ in range(source.choice((1, 1, 1, 5))):
                         number += 1
                         self._send(client, f"{name}-{number}", source)
-                        if self._stop.wait(source.expovariate(1 / self._pause)):
+                        if self.ending.wait(source.expovariate(1 / self._pause)):
                             break
                     _say(client, "QUIT", 221)
             except _Refused as error:
                 self.refusals.append(Refusal(time.time(), error.reply))
-                self._stop.wait(_PAUSE)
+                self.ending.wait(_PAUSE)
             except TimeoutError:
                 self.late += 1
             except (OSError, EOFError, AssertionError):  # AssertionError: within a reply
                 self.broken += 1
-                self._stop.wait(_PAUSE)  # a server that is away is not hammered
+                self.ending.wait(_PAUSE)  # a server that is away is not hammered
 
     def _send(self, client: Dialogue, mark: str, source: random.Random) -> None:
         weights = [kind.weight for kind in self._kinds.values()]

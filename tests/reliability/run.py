@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Final
 
 import click
-from bench.machine import IN_MEMORY, file_system_of
+from support.file_systems import IN_MEMORY, file_system_of
 from support.needs import missing
 
 import mta
 from reliability.plan import PROOFS
-from reliability.proof import Proof, Report, Run
+from reliability.proof import Proof, Run
 from reliability.report import Result, as_json, as_markdown, insert
 
 __all__ = ["main", "prepared_folder"]
@@ -74,9 +74,11 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _say(f"{name}: {size} {proof.unit}, seed {seed}")
     began = time.monotonic()
-    with prepared_folder(directory, keep=keep) as folder:
+    with prepared_folder(directory) as folder:
         report = proof.prove(Run(seed, size, folder, _Teller(size, proof.unit)))
-        _keep(folder, report, keep=keep)
+        if keep and report.failures:
+            kept = folder.rename(folder.with_name(f"{folder.name}-failed"))
+            _say(f"left: {kept}")
     result = Result.of(
         proof,
         report,
@@ -103,8 +105,11 @@ def _check_machine(proof: Proof, directory: Path) -> None:
 
 
 @contextmanager
-def prepared_folder(directory: Path, *, keep: bool = False) -> Iterator[Path]:
-    """A new folder that the users of daemons get through; the interpreter is ready for daemons."""
+def prepared_folder(directory: Path) -> Iterator[Path]:
+    """A new folder that the users of daemons get through; the interpreter is ready for daemons.
+
+    It is removed at the end, unless it has another name by then.
+    """
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     os.umask(0o022)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -116,14 +121,7 @@ def prepared_folder(directory: Path, *, keep: bool = False) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if not (keep and any(folder.glob("failed*"))):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _keep(folder: Path, report: Report, *, keep: bool) -> None:
-    if keep and report.failures:
-        (folder / "failed.txt").write_text("\n".join(report.failures) + "\n")
-        _say(f"left: {folder}")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _machine(directory: Path) -> str:

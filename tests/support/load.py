@@ -1,9 +1,8 @@
 """Clients that keep sending, and the ledger of what the server acknowledged."""
 
-import threading
-from types import TracebackType
-from typing import Self
+from functools import partial
 
+from support.background import Background
 from support.dialogue import Dialogue
 from support.instance import DOMAIN, Instance
 from support.waiting import wait_until
@@ -66,7 +65,7 @@ class Ledger:
         return self.copies()
 
 
-class Load:
+class Load(Background):
     """Threads that connect, send one message and quit, again and again.
 
     Refused and broken connections are counted, never retried: where there must be none, the test
@@ -77,10 +76,7 @@ class Load:
         self.failures: list[Exception] = []
         self._ledger = ledger
         self._instance = instance
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._send, args=(number,)) for number in range(clients)
-        ]
+        super().__init__(*(partial(self._send, number) for number in range(clients)))
 
     @property
     def acknowledged(self) -> int:
@@ -93,7 +89,7 @@ class Load:
 
     def _send(self, client: int) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not self.ending.is_set():
             number += 1
             try:
                 with self._instance.smtp() as session:
@@ -101,19 +97,4 @@ class Load:
                     session.say("QUIT", 221)
             except (OSError, EOFError, AssertionError) as error:
                 self.failures.append(error)
-                self._stop.wait(0.05)  # a server that is away is not hammered
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+                self.ending.wait(0.05)  # a server that is away is not hammered

@@ -11,15 +11,14 @@ kept      for the next host, which takes it once it relents
 import itertools
 import random
 import re
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from support.background import Background
 from support.instance import DOMAIN, Instance
 from support.load import message
 from support.smtp_peer import Action
@@ -124,7 +123,7 @@ class Letters:
         return [each for each in list(self.sent) if each.acknowledged and each.kind == kind]
 
 
-class Traffic:
+class Traffic(Background):
     """A client that sends letters without end; what is not acknowledged is only counted."""
 
     def __init__(
@@ -139,29 +138,15 @@ class Traffic:
         self._instance = instance
         self._chance = chance
         self._kinds = kinds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send)
+        super().__init__(self._send)
 
     def _send(self) -> None:
-        while not self._stop.wait(_PACE):
+        while not self.ending.wait(_PACE):
             kind = self._chance.choice(self._kinds)
             try:
                 self._letters.send(self._instance, kind, self._chance.randint(2, MOST_TRIES))
             except (OSError, EOFError, AssertionError):
                 self.refused += 1
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 class Mailbox:

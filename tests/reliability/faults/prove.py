@@ -233,7 +233,7 @@ class _Proof:
             "messages acknowledged": f"{verdict.acknowledged}",
             "recipients": f"{verdict.recipients}",
             "reports": f"{verdict.reports}",
-            "lost": f"{sum('lost' in text for text in verdict.failures)}",
+            "lost": f"{verdict.lost}",
             "copies beyond the first": f"{verdict.extra}",
             "temporary refusals": f"{found.refusals}",
             "connections that broke": f"{found.broken}",

@@ -6,13 +6,12 @@ of the house; sockets and locks as at the first rest; of files only what a kill 
 left.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from support.background import Background
 from support.instance import Instance
 from support.waiting import wait_until
 
@@ -46,7 +45,7 @@ class Rest:
         return {holding.row for holding in self.holdings} == {MASTER, "log", "qmgr"}
 
 
-class Watch:
+class Watch(Background):
     """Looks at the processes until the end of the context."""
 
     def __init__(self, instance: Instance) -> None:
@@ -56,21 +55,7 @@ class Watch:
         self.problems: Counter[str] = Counter()
         self._instance = instance
         self._numprocs = _numprocs(instance.status())
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
+        super().__init__(self._work)
 
     def inspect(self, rest: Rest, first: Rest, kills: Sequence[Struck]) -> None:
         """Hold a rest against the first one, and against what was killed."""
@@ -100,7 +85,7 @@ class Watch:
         return told[:_TOLD] + ([f"{len(told) - _TOLD} problems more"] if told[_TOLD:] else [])
 
     def _work(self) -> None:
-        while not self._ended.wait(_INTERVAL):
+        while not self.ending.wait(_INTERVAL):
             holdings = look_at_processes(self._instance)
             self.samples += 1
             self.most_processes = max(self.most_processes, len(holdings))

@@ -34,7 +34,7 @@ _NEVER: Final = ("internal_error", "corrupt", "held", "outcome_ignored", "malfor
 
 def prove(run: Run) -> Report:
     """Kill `run.size` processes, and hold the ledger against what arrived."""
-    with House(run.folder, services={"discard": {"min_free": 0}}) as house:
+    with House(run.folder) as house:
         seen = Counter[str]()
         house.log.tell(lambda record: seen.update([record["event"]]))
         with Load(house.ledger, house.instance, run.random("load"), rate=8.0):
@@ -50,6 +50,9 @@ def prove(run: Run) -> Report:
             )
         report.failures += [
             f"{seen[event]} records {event} in the mail log" for event in _NEVER if seen[event]
+        ]
+        report.failures += [
+            f"{path} is left" for path in house.instance.queue_files("corrupt", "hold")
         ]
         report.failures += [f"{name}: {text}" for name, text in house.crash_logs().items()]
     whole = run.size >= _STAGE_SHARE * len(STAGES)
@@ -213,7 +216,7 @@ def _report(torture: _Torture, verdict: Verdict, house: House) -> Report:
             f"{verdict.unacknowledged:,}, {verdict.unacknowledged_arrived:,}"
         ),
         "extra copies, most of one recipient": f"{verdict.extra:,}, {verdict.most_extra}",
-        "lost": str(sum("lost" in failure for failure in verdict.failures)),
+        "lost": str(verdict.lost),
     }
     rows = tuple(
         (stage.row, str(stage).partition(": ")[2], str(torture.hits[stage])) for stage in STAGES

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from bench.machine import file_system_of
 from bench.plan import GROUPS, make_plan, select
 from bench.proc import memory, parse_stat, process_tree
 from bench.progress import Progress, forecast
 from bench.sink import messages_counted
 from bench.traffic import Traffic
+from support.file_systems import file_system_of
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MOUNTS = """\

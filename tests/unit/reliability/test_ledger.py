@@ -37,7 +37,9 @@ def test_all_is_well() -> None:
 
 
 def test_an_acknowledged_message_is_lost() -> None:
-    assert judged(acknowledged()).failures == ["acknowledged and lost: m (local, ID) for " + BOB]
+    verdict = judged(acknowledged())
+    assert verdict.failures == ["acknowledged and lost: m (local, ID) for " + BOB]
+    assert verdict.lost == 1
 
 
 def test_a_report_is_lost() -> None:
@@ -112,6 +114,8 @@ def test_many_failures_are_counted() -> None:
     for number in range(50):
         ledger.sending(sent(f"m{number}"))
         ledger.acknowledge(f"m{number}", f"ID{number}")
-    failures = judged(ledger).failures
+    verdict = judged(ledger)
+    failures = verdict.failures
+    assert verdict.lost == 50
     assert len(failures) < 10
     assert failures[-1].endswith("45 more")
