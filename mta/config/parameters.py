@@ -6,11 +6,11 @@ also "100s", "5m", "4h", "5d"), sizes are octets.
 """
 
 import socket
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-__all__ = ["DurationUnit", "Parameters"]
+__all__ = ["DurationUnit", "Parameters", "Used"]
 
 DurationUnit = {"unit": "duration"}
 
@@ -54,6 +54,22 @@ UserName = Annotated[
 ]
 
 
+class Used:
+    """Who uses a parameter, since which release there is one, and what it takes to change it."""
+
+    __slots__ = ("by", "change", "since")
+
+    def __init__(
+        self, *by: str, since: str = "0.1.0", change: Literal["reload", "restart"] = "reload"
+    ) -> None:
+        self.by = by  # daemons; "master": the plugin, the skeleton of all daemons, `mta render`
+        self.since = since
+        self.change = change
+
+
+CLIENTS: Final = ("lmtp", "smtp")  # two names of one client
+
+
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
@@ -64,6 +80,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A/",
             description="The queue hierarchy; every daemon lives in it.",
         ),
+        Used("master", change="restart"),
     ]
     log_file: Annotated[
         str,
@@ -73,6 +90,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The mail log, JSON lines; written by the log row. Beside it, the folder "
             "master holds the master's own log and what crashing daemons say.",
         ),
+        Used("log", "master", change="restart"),
     ]
     log_format: Annotated[
         Literal["json", "classic"],
@@ -80,6 +98,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="json: one object a line; classic: lines in Postfix's form, for fail2ban, "
             "pflogsumm and eyes."
         ),
+        Used("log"),
     ] = "json"
     syslog_name: Annotated[
         str,
@@ -88,12 +107,15 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z",
             description="The program's name in classic log lines: NAME/DAEMON[PID].",
         ),
+        Used("log"),
     ] = "posthouse"
     myhostname: Annotated[
-        Domain, Meta(description="The host's name in the greeting and in Received fields.")
+        Domain,
+        Meta(description="The host's name in the greeting and in Received fields."),
+        Used("bounce", "cleanup", "log", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
-        tuple[str, ...], Meta(description="Networks (CIDR) whose clients may relay.")
+        tuple[str, ...], Meta(description="Networks (CIDR) whose clients may relay."), Used("smtpd")
     ] = ("127.0.0.0/8", "::1/128")
     mail_owner: Annotated[
         UserName,
@@ -101,6 +123,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The user that the queue belongs to, where the master runs as root: the "
             "rows that touch queue files run as this one."
         ),
+        Used("master"),
     ] = "mta"
     private_group: Annotated[
         UserName,
@@ -108,6 +131,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The group whose members may connect to the sockets in private/, where the "
             "master runs as root."
         ),
+        Used("master"),
     ] = "mtaprivate"
     proxy_interfaces: Annotated[
         tuple[str, ...],
@@ -115,6 +139,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Addresses at which this host receives mail through a proxy or address "
             "translation: mail for a domain whose best mail host has one of them loops."
         ),
+        Used("smtp"),
     ] = ()
     default_transport: Annotated[
         Transport,
@@ -122,6 +147,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The row that carries mail for other domains, with an optional nexthop; "
             "empty: none is accepted."
         ),
+        Used("rewrite"),
     ] = "outbound"
     relayhost: Annotated[
         NextHop,
@@ -130,9 +156,12 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "nexthop of its own; empty: to each domain's own mail hosts. A bare DOMAIN is looked "
             "up by MX, a HOST in brackets is not."
         ),
+        Used("rewrite"),
     ] = ""
     virtual_mailbox_domains: Annotated[
-        tuple[Domain, ...], Meta(description="Domains whose mail is delivered to mailboxes here.")
+        tuple[Domain, ...],
+        Meta(description="Domains whose mail is delivered to mailboxes here."),
+        Used("rewrite", "virtual"),
     ] = ()
     virtual_transport: Annotated[
         Transport,
@@ -140,6 +169,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The row that delivers mail for virtual_mailbox_domains, with an optional "
             "nexthop (such as lmtp:unix:/run/dovecot/lmtp)."
         ),
+        Used("rewrite"),
     ] = "virtual"
     virtual_mailbox_base: Annotated[
         str,
@@ -148,12 +178,17 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A(/.*)?\Z",
             description="Mailboxes lie at BASE/DOMAIN/USER/ (Maildir).",
         ),
+        Used("virtual"),
     ] = ""
     message_size_limit: Annotated[
-        Octets, Meta(ge=1024, le=2**40, description="The largest message accepted, in octets.")
+        Octets,
+        Meta(ge=1024, le=2**40, description="The largest message accepted, in octets."),
+        Used("bounce", "cleanup", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
-        Octets, Meta(ge=1024, le=2**24, description="The largest header section, in octets.")
+        Octets,
+        Meta(ge=1024, le=2**24, description="The largest header section, in octets."),
+        Used("bounce", "cleanup", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,
@@ -163,29 +198,42 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Free space that the queue's file system must have before mail is taken; "
             "0 means 1.5 times message_size_limit.",
         ),
+        Used("smtpd"),
     ] = 0
     hopcount_limit: Annotated[
-        int, Meta(ge=1, le=1000, description="Received fields beyond which a message loops.")
+        int,
+        Meta(ge=1, le=1000, description="Received fields beyond which a message loops."),
+        Used("cleanup"),
     ] = 50
     line_length_limit: Annotated[
-        Octets, Meta(ge=512, le=65536, description="The longest SMTP command line accepted.")
+        Octets,
+        Meta(ge=512, le=65536, description="The longest SMTP command line accepted."),
+        Used("smtpd"),
     ] = 2048
     smtpd_content_line_limit: Annotated[
         Octets,
         Meta(ge=1000, le=2**20, description="The longest line of message content accepted."),
+        Used("smtpd"),
     ] = 65_536
     smtpd_recipient_limit: Annotated[
-        int, Meta(ge=100, le=100_000, description="Recipients of one message at most.")
+        int,
+        Meta(ge=100, le=100_000, description="Recipients of one message at most."),
+        Used("smtpd"),
     ] = 1000
     smtpd_timeout: Annotated[
-        Duration, _duration("How long a client may take for one command or piece of content.", 1)
+        Duration,
+        _duration("How long a client may take for one command or piece of content.", 1),
+        Used("smtpd"),
     ] = 300.0
     smtpd_min_data_rate: Annotated[
         int,
         Meta(ge=1, le=2**20, description="Octets a second that content must bring on average."),
+        Used("smtpd"),
     ] = 500
     smtpd_hard_error_limit: Annotated[
-        int, Meta(ge=1, le=1000, description="Failed commands before a session is ended.")
+        int,
+        Meta(ge=1, le=1000, description="Failed commands before a session is ended."),
+        Used("smtpd"),
     ] = 20
     smtpd_banner: Annotated[
         str,
@@ -195,6 +243,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A[\x20-\x7e]*\Z",
             description="The greeting's text.",
         ),
+        Used("smtpd"),
     ] = "$myhostname ESMTP Posthouse"
     smtpd_tls_security_level: Annotated[
         TlsLevel,
@@ -202,12 +251,14 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="none: no STARTTLS; may: offered; encrypt: mail is taken over TLS only "
             "(RFC 3207, 4: not for servers that the Internet sends to)."
         ),
+        Used("smtpd"),
     ] = "none"
     smtpd_tls_cert_file: Annotated[
         AbsolutePath,
         Meta(
             description="The server's certificate and its chain, in PEM; read again when changed."
         ),
+        Used("smtpd"),
     ] = ""
     smtpd_tls_key_file: Annotated[
         AbsolutePath,
@@ -215,6 +266,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The certificate's private key, in PEM; empty: it is in "
             "smtpd_tls_cert_file."
         ),
+        Used("smtpd"),
     ] = ""
     smtp_tls_security_level: Annotated[
         TlsLevel,
@@ -223,9 +275,12 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "it, without regard to its certificate, and in plain text where that fails; encrypt: "
             "over TLS or not at all."
         ),
+        Used(*CLIENTS),
     ] = "may"
     smtp_tcp_port: Annotated[
-        int, Meta(ge=1, le=65535, description="The port of hosts whose destination names none.")
+        int,
+        Meta(ge=1, le=65535, description="The port of hosts whose destination names none."),
+        Used("smtp"),
     ] = 25
     smtp_helo_name: Annotated[
         str,
@@ -235,6 +290,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A[!-~]+\Z",
             description="The name that the SMTP client gives itself.",
         ),
+        Used(*CLIENTS),
     ] = "$myhostname"
     smtp_fallback_relay: Annotated[
         tuple[NextHop, ...],
@@ -242,16 +298,22 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Destinations that are tried, in this order, for recipients whose proper "
             "one was not found, could not be reached, or put them off (4xx)."
         ),
+        Used("smtp"),
     ] = ()
     inet_protocols: Annotated[
-        Literal["all", "ipv4", "ipv6"], Meta(description="The protocols that mail is sent over.")
+        Literal["all", "ipv4", "ipv6"],
+        Meta(description="The protocols that mail is sent over."),
+        Used("resolver", *CLIENTS),
     ] = "all"
     smtp_address_preference: Annotated[
         Literal["any", "ipv4", "ipv6"],
         Meta(description="Which of a host's addresses are tried first; any: in random order."),
+        Used(*CLIENTS),
     ] = "any"
     smtp_mx_address_limit: Annotated[
-        int, Meta(ge=1, le=100, description="Addresses of a destination that are tried at most.")
+        int,
+        Meta(ge=1, le=100, description="Addresses of a destination that are tried at most."),
+        Used(*CLIENTS),
     ] = 5
     smtp_mx_session_limit: Annotated[
         int,
@@ -260,39 +322,48 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             le=100,
             description="Sessions that a delivery begins at most before it is deferred.",
         ),
+        Used(*CLIENTS),
     ] = 2
-    smtp_connect_timeout: Annotated[Duration, _duration("How long connecting may take.", 0.1)] = (
-        30.0
-    )
+    smtp_connect_timeout: Annotated[
+        Duration, _duration("How long connecting may take.", 0.1), Used(*CLIENTS)
+    ] = 30.0
     smtp_helo_timeout: Annotated[
-        Duration, _duration("How long the greeting, and the answer to EHLO, may take.", 0.1)
+        Duration,
+        _duration("How long the greeting, and the answer to EHLO, may take.", 0.1),
+        Used(*CLIENTS),
     ] = 300.0
     smtp_starttls_timeout: Annotated[
-        Duration, _duration("How long STARTTLS and the handshake may take.", 0.1)
+        Duration, _duration("How long STARTTLS and the handshake may take.", 0.1), Used(*CLIENTS)
     ] = 300.0
     smtp_mail_timeout: Annotated[
-        Duration, _duration("How long the answer to MAIL may take.", 0.1)
+        Duration, _duration("How long the answer to MAIL may take.", 0.1), Used(*CLIENTS)
     ] = 300.0
     smtp_rcpt_timeout: Annotated[
-        Duration, _duration("How long the answer to RCPT may take.", 0.1)
+        Duration, _duration("How long the answer to RCPT may take.", 0.1), Used(*CLIENTS)
     ] = 300.0
     smtp_data_init_timeout: Annotated[
-        Duration, _duration("How long the answer to DATA may take.", 0.1)
+        Duration, _duration("How long the answer to DATA may take.", 0.1), Used(*CLIENTS)
     ] = 120.0
     smtp_data_xfer_timeout: Annotated[
-        Duration, _duration("How long the server may take for a piece of content.", 0.1)
+        Duration,
+        _duration("How long the server may take for a piece of content.", 0.1),
+        Used(*CLIENTS),
     ] = 180.0
     smtp_data_done_timeout: Annotated[
-        Duration, _duration("How long the answer to the end of the content may take.", 0.1)
+        Duration,
+        _duration("How long the answer to the end of the content may take.", 0.1),
+        Used(*CLIENTS),
     ] = 600.0
     smtp_rset_timeout: Annotated[
-        Duration, _duration("How long the answer to RSET may take.", 0.1)
+        Duration, _duration("How long the answer to RSET may take.", 0.1), Used(*CLIENTS)
     ] = 20.0
     smtp_connection_cache_time_limit: Annotated[
-        Duration, _duration("How long a session without work is kept for the next message.")
+        Duration,
+        _duration("How long a session without work is kept for the next message."),
+        Used(*CLIENTS),
     ] = 2.0
     smtp_connection_reuse_time_limit: Annotated[
-        Duration, _duration("How old a session may be when it is used again.")
+        Duration, _duration("How old a session may be when it is used again."), Used(*CLIENTS)
     ] = 300.0
     dns_servers: Annotated[
         tuple[str, ...],
@@ -300,25 +371,37 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Name servers to ask, ADDRESS or [ADDRESS]:PORT; none: those of "
             "/etc/resolv.conf."
         ),
+        Used("resolver"),
     ] = ()
     dns_timeout: Annotated[
-        Duration, _duration("How long one look-up may take, all its retries included.", 0.1, 300)
+        Duration,
+        _duration("How long one look-up may take, all its retries included.", 0.1, 300),
+        Used("resolver", *CLIENTS),
     ] = 20.0
     minimal_backoff_time: Annotated[
-        Duration, _duration("The least time between two attempts at a deferred message.", 0.1)
+        Duration,
+        _duration("The least time between two attempts at a deferred message.", 0.1),
+        Used("qmgr"),
     ] = 300.0
     maximal_backoff_time: Annotated[
-        Duration, _duration("The most time between two attempts at a deferred message.", 0.1)
+        Duration,
+        _duration("The most time between two attempts at a deferred message.", 0.1),
+        Used("qmgr"),
     ] = 4000.0
     maximal_queue_lifetime: Annotated[
-        Duration, _duration("How long a message is tried before it is given up.")
+        Duration,
+        _duration("How long a message is tried before it is given up."),
+        Used("bounce", "qmgr"),
     ] = 5 * 86400.0
     bounce_queue_lifetime: Annotated[
-        Duration, _duration("How long a message with the null sender is tried; 0: once.")
+        Duration,
+        _duration("How long a message with the null sender is tried; 0: once."),
+        Used("qmgr"),
     ] = 5 * 86400.0
     delay_warning_time: Annotated[
         Duration,
         _duration("The age at which the sender is told that a message is still waiting; 0: never."),
+        Used("qmgr"),
     ] = 0.0
     bounce_size_limit: Annotated[
         Octets,
@@ -328,6 +411,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The largest message that a report returns whole; of a larger one, the "
             "header section.",
         ),
+        Used("bounce"),
     ] = 50_000
     double_bounce_sender: Annotated[
         str,
@@ -337,6 +421,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The sender of reports to the postmaster; what is sent to it is discarded, "
             "and what bounces from it is told to nobody.",
         ),
+        Used("bounce", "rewrite"),
     ] = "double-bounce"
     double_bounce_recipient: Annotated[
         str,
@@ -347,6 +432,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Who is told of bounces that cannot be returned, for their sender is null "
             "(Postfix: 2bounce_notice_recipient).",
         ),
+        Used("bounce"),
     ] = "postmaster"
     soft_bounce: Annotated[
         bool,
@@ -354,15 +440,20 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="A safety net for tests: what would bounce is deferred, and what smtpd "
             "would refuse for good it refuses for now."
         ),
+        Used("qmgr", "smtpd"),
     ] = False
     queue_run_delay: Annotated[
-        Duration, _duration("How often the queue directories are scanned.", 0.1)
+        Duration, _duration("How often the queue directories are scanned.", 0.1), Used("qmgr")
     ] = 60.0
     qmgr_message_active_limit: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Messages that qmgr works on at once.")
+        int,
+        Meta(ge=1, le=1_000_000, description="Messages that qmgr works on at once."),
+        Used("qmgr"),
     ] = 20_000
     default_destination_concurrency_limit: Annotated[
-        int, Meta(ge=1, le=10_000, description="Parallel deliveries to one destination.")
+        int,
+        Meta(ge=1, le=10_000, description="Parallel deliveries to one destination."),
+        Used("qmgr", *CLIENTS),
     ] = 20
     initial_destination_concurrency: Annotated[
         int,
@@ -372,6 +463,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Parallel deliveries to a destination of which nothing is known yet; each "
             "success allows one more.",
         ),
+        Used("qmgr"),
     ] = 5
     default_destination_concurrency_failed_cohort_limit: Annotated[
         int,
@@ -381,19 +473,26 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="After how many rounds of failed connections in a row a destination is "
             "left alone for minimal_backoff_time; a round is as many as run in parallel.",
         ),
+        Used("qmgr"),
     ] = 1
     default_destination_recipient_limit: Annotated[
-        int, Meta(ge=1, le=50, description="Recipients in one delivery request.")
+        int, Meta(ge=1, le=50, description="Recipients in one delivery request."), Used("qmgr")
     ] = 50
     ipc_timeout: Annotated[
-        Duration, _duration("How long a daemon waits for another daemon's answer.", 0.1)
+        Duration,
+        _duration("How long a daemon waits for another daemon's answer.", 0.1),
+        Used("bounce", "cleanup", "qmgr", "smtpd", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
-        Duration, _duration("How long qmgr waits for a delivery agent's answer.", 1)
+        Duration, _duration("How long qmgr waits for a delivery agent's answer.", 1), Used("qmgr")
     ] = 3600.0
     service_checkin_time: Annotated[
-        Duration, _duration("How long a new process may take until it is ready.", 0.1, 300)
+        Duration,
+        _duration("How long a new process may take until it is ready.", 0.1, 300),
+        Used("master", "qmgr"),
     ] = 10.0
     service_throttle_time: Annotated[
-        Duration, _duration("The longest pause before a failed row is tried again.", 1, 3600)
+        Duration,
+        _duration("The longest pause before a failed row is tried again.", 1, 3600),
+        Used("master"),
     ] = 60.0
