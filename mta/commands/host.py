@@ -135,7 +135,7 @@ def _queue(host: _Host) -> Iterator[Problem]:
         elif not kind(found.st_mode):
             expected = "a regular file" if name == QMGR_LOCK else "a directory"
             way_out = f"move it away, then {host.render}"
-            yield _fault(path, expected, described(found), way_out)
+            yield _fault(path, expected, _shown(found), way_out)
         elif not wanted.holds(found):
             # Root takes nothing from others in a folder that is not root's.
             within = "/" in name and name != QMGR_LOCK
@@ -317,8 +317,11 @@ def _open_to_everybody(path: str, found: os.stat_result) -> Iterator[Problem]:
 
 
 def _differs(path: str, wanted: Ownership, found: os.stat_result, remedy: str) -> Problem:
-    shown = "a symbolic link, " if stat.S_ISLNK(found.st_mode) else ""
-    return _fault(path, str(wanted), f"{shown}{described(found)}", remedy)
+    return _fault(path, str(wanted), _shown(found), remedy)
+
+
+def _shown(found: os.stat_result) -> str:
+    return f"{'a symbolic link, ' if stat.S_ISLNK(found.st_mode) else ''}{described(found)}"
 
 
 def _fault(path: str, expected: str, found: str, remedy: str) -> Problem:

@@ -86,20 +86,25 @@ def _check_backoff(view: View) -> None:
         view.complain(("minimal_backoff_time", "maximal_backoff_time"), expected, f"{least:g}s")
 
 
-def _check_transports(whole: Whole) -> None:
+def _check_default_transport(whole: Whole) -> None:
+    if whole.parameters.default_transport:
+        _check_transport(whole, "default_transport", whole.parameters.default_transport)
+
+
+def _check_virtual_transport(whole: Whole) -> None:
+    name, transport = "virtual_transport", whole.parameters.virtual_transport
+    if not whole.parameters.virtual_mailbox_domains:
+        return
+    if transport:
+        _check_transport(whole, name, transport)
+    else:
+        expected = "the name of a row, for virtual_mailbox_domains has domains"
+        whole.problems.add(whole.place_of(name), f"main.{name}", expected, "nothing")
+
+
+def _check_transport(whole: Whole, name: str, value: str) -> None:
     """A transport must be a row; while that row is switched off, its mail waits in the queue."""
-    used = {"default_transport": whole.parameters.default_transport}
-    if whole.parameters.virtual_mailbox_domains:
-        used["virtual_transport"] = whole.parameters.virtual_transport
-    for name, value in used.items():
-        if value:
-            _check_transport(whole, name, split_transport(value)[0])
-        elif name != "default_transport":
-            expected = "the name of a row, for virtual_mailbox_domains has domains"
-            whole.problems.add(whole.place_of(name), f"main.{name}", expected, "nothing")
-
-
-def _check_transport(whole: Whole, name: str, transport: str) -> None:
+    transport, _ = split_transport(value)
     place, path, names = whole.place_of(name), f"main.{name}", whole.table.names
     row = whole.table.rows.get(transport)
     if row is None and transport not in names:
@@ -177,7 +182,10 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(("smtp_fallback_relay",), _check_fallbacks),
     ViewCheck(TLS_PARAMETERS, check_certificate),
     ViewCheck((*TLS_PARAMETERS, "myhostname"), check_certificate_name),
-    WholeCheck((*_TRANSPORTS, "virtual_mailbox_domains"), ("listen",), _check_transports),
+    WholeCheck(("default_transport",), ("listen",), _check_default_transport),
+    WholeCheck(
+        ("virtual_transport", "virtual_mailbox_domains"), ("listen",), _check_virtual_transport
+    ),
     WholeCheck((), ("daemon",), _check_nexthops),
     WholeCheck(
         ("virtual_mailbox_domains", "virtual_mailbox_base", "virtual_transport"),

@@ -158,7 +158,7 @@ def _warn_of_unnamed(whole: Whole) -> None:
             if name.endswith("_transport"):
                 named.add(getattr(view.parameters, name).partition(":")[0])
     for row in whole.table.rows.values():
-        for index, address in enumerate(row.service.listen if row.is_own else ()):
+        for index, address in enumerate(row.service.listen if row.says("listen") else ()):
             kind, _, path = address.partition(":private/")
             if kind == "ipc" and path and path not in named:
                 place = row.place_of("listen", index=index)

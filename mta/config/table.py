@@ -52,11 +52,6 @@ class Row:
     unsound: frozenset[str] = frozenset()  # keys that must not be judged further
     unsound_settings: frozenset[str] = frozenset()
 
-    @property
-    def is_own(self) -> bool:
-        """Whether services.yml says anything of the row."""
-        return any(map(self.says, self.nodes))
-
     def says(self, key: str) -> bool:
         """Whether services.yml sets the key."""
         return key in self.nodes and self.nodes[key].place.file == SERVICES
