@@ -22,9 +22,11 @@ import mta
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
+from mta.config.problems import Place, Problem
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
+from mta.config.users import lacking
 from mta.queue.layout import Keepers, table
 from mta.util.house import QMGR_LOCK
 from mta.util.ownership import (
@@ -37,23 +39,11 @@ from mta.util.ownership import (
     stranger,
 )
 
-__all__ = ["Fault", "faults", "is_ours", "keepers_of"]
+__all__ = ["faults", "is_ours", "keepers_of", "lacks"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
 _OTHERS: Final = 0o007
-
-
-@dataclass(frozen=True, order=True)
-class Fault:
-    """One thing that is wrong, and the way out."""
-
-    path: str
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.problem}: {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +86,31 @@ def is_ours(configuration: Configuration) -> bool:
     """Whether there is a queue directory that this user can judge."""
     try:
         owner = os.stat(configuration.parameters.queue_directory).st_uid
-    except FileNotFoundError:
+    except OSError:
         return False
     return os.geteuid() in (_ROOT, owner)
 
 
-def faults(configuration: Configuration) -> list[Fault]:
-    """All that is wrong on this host, in the order of the paths; it must be ours to judge."""
+def lacks(configuration: Configuration) -> list[Problem]:
+    """Users and groups that this host should have, in the order of the files; for root alone."""
+    if os.geteuid() != _ROOT:
+        return []
+    place = configuration.place_of
+    found = lacking(configuration.parameters, configuration.services)
+    return sorted(
+        Problem(place(lack.name), lack.name, lack.expected, lack.found, lack.suggestion)
+        for lack in found
+    )
+
+
+def faults(configuration: Configuration) -> list[Problem]:
+    """All that is wrong on this host, in the order of the paths; it must be ours to judge.
+
+    Without the users it cannot be said what should be whose.
+    """
+    missing = lacks(configuration)
+    if missing:
+        return missing
     is_root = os.geteuid() == _ROOT
     users = {row.user for row in configuration.services if row.user} if is_root else set()
     host = _Host(
@@ -116,17 +124,18 @@ def faults(configuration: Configuration) -> list[Fault]:
     return sorted({fault for look in looks for fault in look(host)})
 
 
-def _queue(host: _Host) -> Iterator[Fault]:
+def _queue(host: _Host) -> Iterator[Problem]:
     top = host.parameters.queue_directory
     for name, wanted in table(host.keepers).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)
         kind = stat.S_ISREG if name == QMGR_LOCK else stat.S_ISDIR
         if found is None:
-            yield Fault(path, "missing", host.render)
+            yield _fault(path, str(wanted), "nothing", host.render)
         elif not kind(found.st_mode):
             expected = "a regular file" if name == QMGR_LOCK else "a directory"
-            yield Fault(path, f"expected {expected}", f"move it away, then {host.render}")
+            way_out = f"move it away, then {host.render}"
+            yield _fault(path, expected, _shown(found), way_out)
         elif not wanted.holds(found):
             # Root takes nothing from others in a folder that is not root's.
             within = "/" in name and name != QMGR_LOCK
@@ -134,7 +143,7 @@ def _queue(host: _Host) -> Iterator[Fault]:
             yield _differs(path, wanted, found, host.render if taken else wanted.commands)
 
 
-def _contents(host: _Host) -> Iterator[Fault]:
+def _contents(host: _Host) -> Iterator[Problem]:
     """What the master and `mta render` wrote into the queue directory."""
     top = host.parameters.queue_directory
     written = Ownership(*host.keepers.house, _FILE_MODE)
@@ -161,7 +170,7 @@ def _most_open(folder: str, found: os.stat_result) -> int:
     return 0o755 if stat.S_ISREG(found.st_mode) else 0o700
 
 
-def _logs(host: _Host) -> Iterator[Fault]:
+def _logs(host: _Host) -> Iterator[Problem]:
     configuration, (owner, group) = host.configuration, host.keepers.mail
     folder = configuration.log_directory
     found = _look(folder, follow=True)
@@ -184,7 +193,7 @@ def _logs(host: _Host) -> Iterator[Fault]:
         yield _differs(path, wanted, found, wanted.commands)
 
 
-def _mailboxes(host: _Host) -> Iterator[Fault]:
+def _mailboxes(host: _Host) -> Iterator[Problem]:
     for row, parameters in host.views("virtual"):
         base = parameters.virtual_mailbox_base
         if not base or not parameters.virtual_mailbox_domains:
@@ -195,21 +204,21 @@ def _mailboxes(host: _Host) -> Iterator[Fault]:
             wanted = Ownership(user.uid, user.groups[0], 0o700)
         found = _look(base, follow=True)
         if found is None:
-            yield Fault(base, "missing", f"make it, then {wanted.commands}")
+            yield _fault(base, str(wanted), "nothing", f"make it, then {wanted.commands}")
         elif not wanted.owned(found) or (host.is_root and found.st_mode & 0o027):
             yield _differs(base, wanted, found, wanted.commands)
         else:
             yield from _open_to_everybody(base, found)
 
 
-def _sources(host: _Host) -> Iterator[Fault]:
+def _sources(host: _Host) -> Iterator[Problem]:
     """The two files that an operator writes."""
     for name in (MAIN, SERVICES):
         path = os.path.join(host.configuration.directory, name)
         yield from _foreign(host, (path,))
 
 
-def _keys(host: _Host) -> Iterator[Fault]:
+def _keys(host: _Host) -> Iterator[Problem]:
     """That the row may read its key, too: root could, when it checked the configuration."""
     for row, parameters in host.views("smtpd"):
         path = parameters.smtpd_tls_key_file or parameters.smtpd_tls_cert_file
@@ -218,10 +227,11 @@ def _keys(host: _Host) -> Iterator[Fault]:
         found, user = _look(path, follow=True), host.user_of(row)
         if found is not None and user is not None and not may(user, found, os.R_OK):
             remedy = "chmod 0640, and chgrp to a group of the row's user alone (mtatls)"
-            yield Fault(path, f"not readable for {user.name} ({described(found)})", remedy)
+            expected = f"a file that {user.name} can read"
+            yield _fault(path, expected, described(found), remedy)
 
 
-def _changeable(host: _Host) -> Iterator[Fault]:
+def _changeable(host: _Host) -> Iterator[Problem]:
     """Folders on the way to what the master reads, runs and writes, and the code itself."""
     configuration = host.configuration
     ways = (
@@ -234,7 +244,7 @@ def _changeable(host: _Host) -> Iterator[Fault]:
     yield from _foreign(host, _modules())
 
 
-def _closed(host: _Host) -> Iterator[Fault]:
+def _closed(host: _Host) -> Iterator[Problem]:
     """What a row's user cannot read, or cannot pass on its way."""
     shut: dict[str, set[str]] = {}
     for user, path in _needed(host):
@@ -246,7 +256,7 @@ def _closed(host: _Host) -> Iterator[Fault]:
         if found is not None:
             bit = "x" if _to_use(found) == os.X_OK else "r"
             who = ", ".join(sorted(names))
-            yield Fault(path, f"closed to {who} ({described(found)})", f"chmod o+{bit}")
+            yield _fault(path, f"a way that is open to {who}", described(found), f"chmod o+{bit}")
 
 
 def _to_use(found: os.stat_result) -> int:
@@ -289,7 +299,7 @@ def _modules() -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in names)
 
 
-def _foreign(host: _Host, paths: Iterable[str]) -> Iterator[Fault]:
+def _foreign(host: _Host, paths: Iterable[str]) -> Iterator[Problem]:
     for path in paths:
         found = _look(path)
         if found is None:
@@ -297,17 +307,25 @@ def _foreign(host: _Host, paths: Iterable[str]) -> Iterator[Fault]:
         who = stranger(found, host.trusted, groups=not host.is_root)
         if who:
             remedy = "chown root, chmod go-w" if host.is_root else "chmod o-w"
-            yield Fault(path, f"{who} could change it ({described(found)})", remedy)
+            expected = f"what {who} could not change"
+            yield _fault(path, expected, described(found), remedy)
 
 
-def _open_to_everybody(path: str, found: os.stat_result) -> Iterator[Fault]:
+def _open_to_everybody(path: str, found: os.stat_result) -> Iterator[Problem]:
     if found.st_mode & stat.S_IWOTH:
-        yield Fault(path, f"everybody could change it ({described(found)})", "chmod o-w")
+        yield _fault(path, "what everybody could not change", described(found), "chmod o-w")
 
 
-def _differs(path: str, wanted: Ownership, found: os.stat_result, remedy: str) -> Fault:
-    shown = "a symbolic link, " if stat.S_ISLNK(found.st_mode) else ""
-    return Fault(path, f"expected {wanted}; found {shown}{described(found)}", remedy)
+def _differs(path: str, wanted: Ownership, found: os.stat_result, remedy: str) -> Problem:
+    return _fault(path, str(wanted), _shown(found), remedy)
+
+
+def _shown(found: os.stat_result) -> str:
+    return f"{'a symbolic link, ' if stat.S_ISLNK(found.st_mode) else ''}{described(found)}"
+
+
+def _fault(path: str, expected: str, found: str, remedy: str) -> Problem:
+    return Problem(Place(path), "", expected, found, remedy)
 
 
 def _look(path: str, *, follow: bool = False) -> os.stat_result | None:

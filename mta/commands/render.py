@@ -7,10 +7,11 @@ import click
 
 from mta.commands.control import Control
 from mta.commands.failure import ControlError
-from mta.commands.host import keepers_of
+from mta.commands.host import keepers_of, lacks
 from mta.commands.log_folders import create_log_folders
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
+from mta.config.errors import ConfigError
 from mta.config.generations import Rendered, write_generation
 from mta.config.render import render_supervisord
 from mta.queue.layout import create_layout
@@ -32,6 +33,8 @@ def render_generation(directory: str) -> tuple[Configuration, Rendered]:
     OSError names what cannot be. The generation that a running master works with is kept.
     """
     configuration = validated(directory)
+    if missing := lacks(configuration):
+        raise ConfigError(missing)
     queue_directory = configuration.parameters.queue_directory
     keepers = keepers_of(configuration.parameters)
     create_layout(queue_directory, keepers)

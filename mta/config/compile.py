@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from mta.config.checks import check_meaning
 from mta.config.parameters import Parameters
+from mta.config.problems import Place, Problem, Problems
 from mta.config.snapshot import Service, Snapshot
-from mta.config.source import Node, Problems, load
-from mta.config.table import SERVICES, read_table
+from mta.config.source import Node, load
+from mta.config.table import NO_TABLE, SERVICES, Table, read_table
 from mta.config.validate import check_fields, mapping
+from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
 
 __all__ = [
@@ -34,6 +36,14 @@ class Configuration:
     python: str  # the interpreter that runs the daemons: the one that compiles
     parameters: Parameters
     services: tuple[Service, ...]
+    warnings: tuple[Problem, ...]
+    places: dict[str, Place]  # of settings by name, and of the two files ("main", "services")
+
+    def place_of(self, name: str) -> Place:
+        """Where a setting (`services.smtp.user`) stands, or what it belongs to."""
+        while name not in self.places:
+            name = name.rpartition(".")[0]
+        return self.places[name]
 
     @property
     def log_directory(self) -> str:
@@ -59,29 +69,50 @@ class Configuration:
 
 
 def compile_configuration(directory: str) -> Configuration:
-    """Read and check everything; ConfigError lists all that is wrong.
-
-    What a value is comes first; only when all values are sound is it asked how they fit together.
-    """
+    """Read and check everything; ConfigError lists all that is wrong."""
     directory = os.path.abspath(directory)
     problems = Problems()
     main = load(os.path.join(directory, MAIN), problems)
     services = load(os.path.join(directory, SERVICES), problems)
-    values: dict[str, Any] = {} if main is None else _parameters(main, problems)
-    table = None if services is None else read_table(services, problems)
-    problems.raise_if_any()
-    assert main is not None, "a file that is missing is a problem"
-    assert table is not None, "a file that is missing is a problem"
-    parameters = Parameters(**values)
-    check_meaning(parameters, main, table, problems)
+    table = NO_TABLE if services is None else read_table(services, problems)
+    whole = _judged(main, table, problems)
     problems.raise_if_any()
     return Configuration(
         directory=directory,
         profile=table.profile,
         python=sys.executable,
-        parameters=parameters,
+        parameters=whole.parameters,
         services=tuple(row.service for row in table.rows.values()),
+        warnings=problems.warnings,
+        places=_places(whole),
     )
+
+
+def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
+    """Ask how everything fits together that is sound by itself."""
+    entries, values, place = {}, dict[str, Any](), Place(MAIN)
+    if main is not None:
+        entries, place = mapping(main, "main", problems), main.place
+        values = _parameters(main, entries, problems)
+    unsound = frozenset((*entries, *_REQUIRED)) - values.keys()
+    if main is None or not isinstance(main.value, dict):
+        unsound = frozenset(Parameters.__struct_fields__)
+    needed = dict.fromkeys(_REQUIRED, "/")  # nobody sees it, for there is an error
+    parameters = Parameters(**needed | values)
+    whole = Whole(parameters, entries, place, unsound, table, problems)
+    check_meaning(whole)
+    return whole
+
+
+def _places(whole: Whole) -> dict[str, Place]:
+    """Where both files set what they set."""
+    places = {"main": whole.place}
+    places.update((f"main.{name}", node.place) for name, node in whole.main.items())
+    for row in whole.table.rows.values():
+        path = f"services.{row.service.name}"
+        places[path] = row.place
+        places.update((f"{path}.{key}", row.place_of(key)) for key in row.nodes)
+    return places
 
 
 def find_queue_directory(directory: str) -> str:
@@ -99,16 +130,17 @@ def _find(directory: str, name: str) -> str:
     main = load(os.path.join(os.path.abspath(directory), MAIN), problems)
     values: dict[str, Any] = {}
     if main is not None:
-        values = _parameters(main, problems, only=name)
+        entries = mapping(main, "main", problems)
+        entries = {key: node for key, node in entries.items() if key == name}
+        values = _parameters(main, entries, problems, (name,))
     problems.raise_if_any()
     return str(values[name])
 
 
-def _parameters(main: Node, problems: Problems, only: str = "") -> dict[str, Any]:
-    entries = mapping(main, "main", problems)
-    if only:
-        entries = {name: node for name, node in entries.items() if name == only}
-    for name in (only,) if only else _REQUIRED:
-        if name not in entries:
-            problems.add(main.place, f"main.{name}", "required")
+def _parameters(
+    main: Node, entries: dict[str, Node], problems: Problems, required: tuple[str, ...] = _REQUIRED
+) -> dict[str, Any]:
+    for name in required:
+        if name not in entries and isinstance(main.value, dict):
+            problems.add(main.place, f"main.{name}", "an absolute path", "nothing")
     return check_fields(entries, Parameters, "main", problems)

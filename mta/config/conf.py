@@ -10,12 +10,14 @@ import shlex
 from typing import Final
 
 from mta.config.errors import ConfigError
+from mta.config.problems import Place, Problem, quoted
 
 __all__ = ["UNWRITABLE", "command_line", "is_writable", "literal"]
 
+CONF: Final = "supervisord.conf"
 UNWRITABLE: Final = (
-    'supervisord.conf cannot hold control characters, "%(", or a blank at an end or before ";" '
-    'or "#"'
+    'text without control characters, "%(", or a blank at an end or before ";" or "#" '
+    "(supervisord.conf cannot hold those)"
 )
 _UNWRITABLE: Final = re.compile(r"[\x00-\x1f\x7f]|\s[;#]|\A\s|\s\Z|%\(")
 
@@ -28,7 +30,7 @@ def is_writable(text: str) -> bool:
 def literal(text: str, expansions: int = 1) -> str:
     """A value that means itself after that many expansions; ConfigError if there is none."""
     if not is_writable(text):
-        raise ConfigError([f"{text!r}: {UNWRITABLE}"])
+        raise ConfigError([Problem(Place(CONF), "", UNWRITABLE, quoted(text))])
     return text.replace("%", "%" * 2**expansions)
 
 

@@ -6,22 +6,32 @@ is exactly that: null, true, false, numbers, text. Duplicate keys, tags, anchors
 refused. Size and depth are bounded, so no file can make the reader work for long.
 """
 
-import difflib
+import errno
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
-from mta.config.errors import ConfigError
+from mta.config.problems import Place, Problems
+from mta.util.regular import NotRegularError, TooLargeError, read_regular
+from mta.util.text import visible
 
-__all__ = ["Node", "Place", "Problems", "load", "parse", "suggestion"]
+__all__ = ["Node", "load", "parse"]
 
 SIZE_LIMIT: Final = 1024 * 1024  # octets
 DEPTH_LIMIT: Final = 16
+_SHOWN: Final = 80  # characters of a value that a message shows
+
+_WAYS_OUT: Final = {
+    errno.ENOENT: "name the folder of main.yml and services.yml, or write them",
+    errno.EACCES: "check it as a user who may read it",
+    errno.EPERM: "check it as a user who may read it",
+    errno.ELOOP: "put the file itself there",
+}
 
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 _FLOAT: Final = re.compile(
@@ -34,19 +44,8 @@ _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_OPENING: Final = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """A place in a configuration file; line and column count from 1, 0 is the file as a whole."""
-
-    file: str
-    line: int = 0
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True)
@@ -67,52 +66,41 @@ class Node:
             case None:
                 return "nothing"
             case value:
-                text = json.dumps(value, ensure_ascii=False)
-                return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-@dataclass
-class Problems:
-    """Everything found wrong so far, so that an operator sees all of it at once."""
-
-    found: list[tuple[Place, str]] = field(default_factory=list)
-
-    def add(self, place: Place, path: str, text: str) -> None:
-        """Note a problem of the setting `path` (`services.smtp.numprocs`)."""
-        self.found.append((place, f"{place}: {path}: {text}" if path else f"{place}: {text}"))
-
-    def raise_if_any(self) -> None:
-        """Raise ConfigError when anything was noted."""
-        if self.found:
-            raise ConfigError([text for _, text in sorted(set(self.found))])
-
-
-def suggestion(name: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown name: `; did you mean "..."?`, or nothing."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+                if isinstance(value, str):
+                    value = value[:_SHOWN]
+                text = visible(json.dumps(value, ensure_ascii=False))
+                return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def load(path: str, problems: Problems) -> Node | None:
     """Read one file; None when there is no document to go on with, the reason being noted."""
     name = os.path.basename(path)
     try:
-        with open(path, "rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
+        data = read_regular(path, SIZE_LIMIT)
     except OSError as error:
-        problems.add(Place(path), "", error.strerror or str(error))
+        way_out = _WAYS_OUT.get(error.errno or 0, "")
+        problems.add(Place(path), "", "a file that can be read", _reason(error), way_out)
         return None
-    if len(data) > SIZE_LIMIT:
-        problems.add(Place(name), "", f"larger than {SIZE_LIMIT} octets")
+    except NotRegularError as error:
+        problems.add(Place(path), "", "a regular file", str(error), "put the file itself there")
+        return None
+    except TooLargeError as error:
+        problems.add(Place(name), "", f"at most {SIZE_LIMIT} octets", str(error))
         return None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - before.rfind(b"\n")
-        problems.add(Place(name, before.count(b"\n") + 1, column), "", "not UTF-8")
+        place = Place(name, before.count(b"\n") + 1, column)
+        found = f"the octet 0x{data[error.start]:02x}"
+        problems.add(place, "", "text in UTF-8", found, "save the file in UTF-8")
         return None
     return parse(text, name, problems)
+
+
+def _reason(error: OSError) -> str:
+    return f"an error ({error.strerror or error})"
 
 
 def parse(text: str, file: str, problems: Problems) -> Node | None:
@@ -122,13 +110,13 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        problems.add(place, "", f"not YAML: {error.problem or error.context}")
+        problems.add(place, "", "YAML", f"what is none: {error.problem or error.context}")
     except yaml.reader.ReaderError as error:
         before = text[: error.position] if isinstance(error.position, int) else ""
         place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problems.add(place, "", f"not YAML: {error.reason}")
+        problems.add(place, "", "YAML", f"what is none: {error.reason}")
     except _TooDeepError as error:
-        problems.add(error.place, "", f"nested deeper than {DEPTH_LIMIT} levels")
+        problems.add(error.place, "", f"at most {DEPTH_LIMIT} levels", "what is nested deeper")
     return None
 
 
@@ -150,7 +138,8 @@ class _Reader:
         root: Node | None = None
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent) and root is not None:
-                self._problems.add(self._place(event), "", "a second document in one file")
+                place = self._place(event)
+                self._problems.add(place, "", "one document", "a second one", "remove the line ---")
             elif isinstance(event, yaml.NodeEvent):
                 node = self._node(event, self._place(event), 0)
                 root = root or node
@@ -164,9 +153,12 @@ class _Reader:
         if depth > DEPTH_LIMIT:
             raise _TooDeepError(place)
         if event.anchor is not None:
-            self._problems.add(place, "", "anchors and aliases are not used here")
-        if getattr(event, "tag", None) is not None:
-            self._problems.add(place, "", "tags are not used here")
+            mark = "&" if isinstance(event, _OPENING) else "*"
+            found = f"{mark}{event.anchor}"
+            self._problems.add(place, "", "no anchors and aliases", found, "write the value itself")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._problems.add(place, "", "no tags", str(tag), "write the value alone")
         match event:
             case yaml.MappingStartEvent():
                 return Node(self._mapping(depth), place, key)
@@ -189,10 +181,11 @@ class _Reader:
             name = self._node(event, place, depth + 1)
             value = self._node(next(self._events), place, depth + 1)
             if not isinstance(name.value, str):
-                self._problems.add(place, "", f"expected a name, got {name}")
+                self._problems.add(place, "", "a name", str(name))
             elif name.value in items:
                 first = items[name.value].key.line
-                self._problems.add(place, "", f"{name} is already set in line {first}")
+                found = f"{name} again (it is set in line {first})"
+                self._problems.add(place, "", "each name once", found, "remove one of the two")
             else:
                 items[name.value] = value
         return items

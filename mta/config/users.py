@@ -5,23 +5,25 @@
     what talks to the network is not mail_owner      it has no queue
 
 Who runs the master as an ordinary user is every row's user, and the names do not matter then; so
-that they exist is asked of root alone.
+that they exist on this host is a question of its own, which only root asks.
 """
 
 import grp
-import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
+
 from mta.config.parameters import Parameters
-from mta.config.source import Node, Place, Problems
-from mta.config.table import Row, Table
+from mta.config.snapshot import Service
+from mta.config.table import Row
+from mta.config.whole import Whole
 from mta.util.listen import InetAddress, parse_listen
 from mta.util.ownership import account
 
-__all__ = ["check_users"]
+__all__ = ["Lack", "check_user", "lacking"]
 
 _ROOT: Final = 0
 _MAIL_OWNERS: Final = {
@@ -33,75 +35,74 @@ _MAIL_OWNERS: Final = {
 _NETWORK: Final = frozenset(("smtpd", "smtp", "lmtp", "resolver"))
 
 
-def check_users(parameters: Parameters, main: Node, table: Table, problems: Problems) -> None:
-    """Note rows that run as the wrong user, and, for root, users and groups that do not exist."""
-    for row in table.rows.values():
-        text = _misfit(row, parameters.mail_owner) or (_missing(row) if _is_root() else "")
-        if text:
-            problems.add(row.place_of("user"), f"services.{row.service.name}.user", text)
-    for name, text in _lacking(parameters, table) if _is_root() else ():
-        entries = main.value if isinstance(main.value, dict) else {}
-        place: Place = entries[name].place if name in entries else main.place
-        problems.add(place, f"main.{name}", text)
+class Lack(Struct, frozen=True):
+    """What this host lacks for a setting."""
+
+    name: str
+    expected: str
+    found: str
+    suggestion: str = ""
 
 
-def _lacking(parameters: Parameters, table: Table) -> Iterator[tuple[str, str]]:
-    """What this host lacks for parameters that name a user or a group."""
+def check_user(whole: Whole, row: Row) -> None:
+    """Note what contradicts the rules by the names alone."""
+    service, owner = row.service, whole.parameters.mail_owner
+    reason = _MAIL_OWNERS.get(service.daemon)
+    if service.user == "root" and not service.privileged:
+        expected = "another user, for only a row with privileged: true may run as root"
+    elif service.user and reason and service.user != owner:
+        expected = f"mail_owner, {owner}: {reason}"
+    elif service.user == owner and _talks(service):
+        expected = f"another user than mail_owner, {owner}: it talks to the network"
+    else:
+        return
+    place = row.place_of("user", "daemon")
+    whole.problems.add(place, f"services.{service.name}.user", expected, service.user)
+
+
+def lacking(parameters: Parameters, services: Iterable[Service]) -> Iterator[Lack]:
+    """What this host lacks for users and groups, where root runs the master."""
+    rows = tuple(services)
+    for row in rows:
+        yield from _lacking_for(row)
     owner, group = parameters.mail_owner, parameters.private_group
     if not _is_known(pwd.getpwnam, owner):
-        yield "mail_owner", f"this host has no {_ADD_USER.format(owner)}"
+        yield _no_user("main.mail_owner", owner)
     if not _is_known(grp.getgrnam, group):
-        yield "private_group", f"this host has no {_ADD_GROUP.format(group)}"
+        way_out = f"roll out the role users, or addgroup --system {group}"
+        yield Lack("main.private_group", "a group of this host", f"no group {group}", way_out)
         return
     # The queue manager speaks to agents, and whoever takes mail in to rewrite and cleanup.
-    members = {owner, *(row.service.user for row in table.rows.values() if _talks(row))}
+    members = {owner, *(row.user for row in rows if _talks(row))}
     for name in sorted(filter(partial(_is_known, pwd.getpwnam), members)):
         user = account(name)
         if user.uid != _ROOT and grp.getgrnam(group).gr_gid not in user.groups:
-            text = f"{name} is not a member, and could not connect to other daemons: "
-            yield "private_group", f"{text}adduser {name} {group}"
+            expected = f"a group that {name} is a member of, to connect to other daemons"
+            yield Lack("main.private_group", expected, group, f"adduser {name} {group}")
 
 
-_ADD_USER: Final = (
-    "user {0}: roll out the role users, or adduser --system --group --no-create-home {0}"
-)
-_ADD_GROUP: Final = "group {0}: roll out the role users, or addgroup --system {0}"
+def _lacking_for(row: Service) -> Iterator[Lack]:
+    name, user = f"services.{row.name}.user", row.user
+    if not user:
+        if not row.privileged:
+            expected = "a user, for root runs the master: only a privileged row may run as root"
+            yield Lack(name, expected, "nothing")
+    elif not _is_known(pwd.getpwnam, user):
+        yield _no_user(name, user)
+    elif pwd.getpwnam(user).pw_uid == _ROOT and not row.privileged:
+        expected = "another user, for only a privileged row may run as root"
+        yield Lack(name, expected, f"{user}, root by another name")
 
 
-def _misfit(row: Row, mail_owner: str) -> str:
-    """What contradicts the rules by the names alone, or nothing."""
-    service = row.service
-    if service.user == "root" and not service.privileged:
-        return "only a row with privileged: true may run as root"
-    if not service.user:
-        return ""
-    reason = _MAIL_OWNERS.get(service.daemon)
-    if reason and service.user != mail_owner:
-        return f"{service.daemon} must run as mail_owner, {mail_owner}: {reason}"
-    if _talks(row) and service.user == mail_owner:
-        return f"what talks to the network must not run as mail_owner, {mail_owner}"
-    return ""
+def _no_user(name: str, user: str) -> Lack:
+    way_out = f"roll out the role users, or adduser --system --group --no-create-home {user}"
+    return Lack(name, "a user of this host", f"no user {user}", way_out)
 
 
-def _missing(row: Row) -> str:
-    """What this host lacks to run the row as its user, or nothing."""
-    service = row.service
-    if service.privileged:
-        return ""
-    if not service.user:
-        return "required where root runs the master: only a privileged row may run as root"
-    if not _is_known(pwd.getpwnam, service.user):
-        return f"this host has no {_ADD_USER.format(service.user)}"
-    if pwd.getpwnam(service.user).pw_uid == _ROOT:
-        return f"{service.user} is root by another name: only a privileged row may run as root"
-    return ""
-
-
-def _talks(row: Row) -> bool:
+def _talks(row: Service) -> bool:
     """Whether the row speaks with other hosts."""
-    service = row.service
-    has_port = any(isinstance(parse_listen(text), InetAddress) for text in service.listen)
-    return has_port or service.daemon in _NETWORK
+    has_port = any(isinstance(parse_listen(text), InetAddress) for text in row.listen)
+    return has_port or row.daemon in _NETWORK
 
 
 def _is_known(look_up: Callable[[str], object], name: str) -> bool:
@@ -110,7 +111,3 @@ def _is_known(look_up: Callable[[str], object], name: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _is_root() -> bool:
-    return os.geteuid() == _ROOT

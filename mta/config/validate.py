@@ -5,17 +5,20 @@ is made from them too, or is the annotation's `title` where a pattern would not 
 """
 
 import functools
+import re
 import typing
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, inspect
 
-from mta.config.parameters import DurationUnit
-from mta.config.source import Node, Problems, suggestion
+from mta.config.parameters import DurationUnit, Parameters, Used
+from mta.config.problems import Problems
+from mta.config.snapshot import Service
+from mta.config.source import Node
 from mta.util.duration import parse_duration
 
-__all__ = ["check_field", "check_fields", "expectation", "fields_of", "mapping"]
+__all__ = ["check_field", "check_fields", "expectation", "fields_of", "mapping", "used"]
 
 _WORDS: Final[dict[type[inspect.Type], str]] = {
     inspect.BoolType: "true or false",
@@ -26,6 +29,14 @@ _WORDS: Final[dict[type[inspect.Type], str]] = {
 }
 
 
+_KINDS: Final[dict[type[Struct], str]] = {
+    Parameters: "the name of a parameter",
+    Service: "a key of a row",
+}
+# No setting needs them; a terminal, supervisord.conf and the kernel's paths make much of them.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
 @functools.cache
 def fields_of(struct: type[Struct]) -> dict[str, Any]:
     """The annotated type of each field of a struct."""
@@ -33,12 +44,18 @@ def fields_of(struct: type[Struct]) -> dict[str, Any]:
     return {name: hints[name] for name in struct.__struct_fields__}
 
 
+def used(name: str) -> Used:
+    """Who uses a parameter, and what a change of it takes."""
+    annotations = typing.get_args(fields_of(Parameters)[name])
+    return next(each for each in annotations if isinstance(each, Used))
+
+
 def mapping(node: Node, path: str, problems: Problems) -> dict[str, Node]:
     """The node's entries; none, and the problem noted, when it is no mapping."""
     if isinstance(node.value, dict):
         return node.value
     if node.value is not None:
-        problems.add(node.place, path, f"expected a mapping, got {node}")
+        problems.add(node.place, path, "a mapping", str(node))
     return {}
 
 
@@ -50,8 +67,7 @@ def check_fields(
     values = {}
     for name, node in entries.items():
         if name not in fields:
-            text = f"unknown name{suggestion(name, fields)}"
-            problems.add(node.key, f"{path}.{name}", text)
+            problems.unknown(node.key, f"{path}.{name}", _KINDS[struct], name, fields)
             continue
         value = check_field(node, fields[name], f"{path}.{name}", problems)
         if value is not msgspec.UNSET:
@@ -73,10 +89,14 @@ def check_field(node: Node, hint: object, path: str, problems: Problems) -> obje
     if _is_duration(metadata) and isinstance(value, str):
         value = _seconds(value)
     try:
-        return msgspec.convert(value, hint)
+        converted: object = msgspec.convert(value, hint)
     except (msgspec.ValidationError, TypeError):
-        problems.add(node.place, path, f"expected {expectation(hint)}, got {node}")
+        problems.add(node.place, path, expectation(hint), str(node))
         return msgspec.UNSET
+    if isinstance(converted, str) and _CONTROL.search(converted):
+        problems.add(node.place, path, "text without control characters", str(node))
+        return msgspec.UNSET
+    return converted
 
 
 def expectation(hint: object) -> str:

@@ -66,7 +66,7 @@ def parse_listen(text: str) -> ListenAddress:
             else:
                 host = str(ipaddress.IPv4Address(host))
         except ipaddress.AddressValueError as error:
-            raise ValueError(f"expected a literal IPv4 or [IPv6] address: {error}") from error
+            raise ValueError(f"expected a literal IPv4 or [IPv6] address, got {host!r}") from error
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise ValueError(f"expected a port from 1 to 65535, got {port!r}")
         return InetAddress(host, int(port))

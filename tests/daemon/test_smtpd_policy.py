@@ -3,7 +3,7 @@
 import pytest
 
 from mta.daemons.smtpd.patience import Patience
-from mta.daemons.smtpd.policy import Client, Networks
+from mta.proto.relay import Client, Networks
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,18 @@ class Pair:
         self.certificate.rename(other.certificate)
 
 
-def make_pair(folder: Path, name: str = "posthouse.test", passphrase: bytes = b"") -> Pair:
-    """Make NAME.crt and NAME.key in the folder; a passphrase encrypts the key."""
+def make_pair(
+    folder: Path,
+    name: str = "posthouse.test",
+    passphrase: bytes = b"",
+    *,
+    begins: dt.timedelta = dt.timedelta(days=-1),
+    ends: dt.timedelta = dt.timedelta(days=90),
+) -> Pair:
+    """Make NAME.crt and NAME.key in the folder; a passphrase encrypts the key.
+
+    The certificate is valid from `begins` to `ends`, both from now.
+    """
     folder.mkdir(exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -38,8 +48,8 @@ def make_pair(folder: Path, name: str = "posthouse.test", passphrase: bytes = b"
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )

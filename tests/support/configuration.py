@@ -50,4 +50,4 @@ class ConfigurationFolder:
         """What is wrong; a test fails when nothing is."""
         with pytest.raises(ConfigError) as caught:
             self.compile()
-        return caught.value.problems
+        return [str(problem) for problem in caught.value.problems]

@@ -5,12 +5,13 @@ Nothing of it is ours before `commit` returns a queue id; until then `abort` und
 
 from msgspec import Struct
 
-from mta.daemons.smtpd.policy import Client, Networks, check_relay
+from mta.daemons.smtpd.policy import check_relay
 from mta.daemons.smtpd.storage import Storage
 from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.messages import Resolved
 from mta.ipc.rewrite import RewriteClient
 from mta.proto.envelope import Origin, Recipient
+from mta.proto.relay import Client, Networks
 from mta.proto.smtp.events import Mail, Rcpt
 from mta.proto.status import MailError
 

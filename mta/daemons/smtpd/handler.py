@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from mta.config.smtp_terms import greeting, limits
 from mta.daemons.smtpd.envelope import Services
-from mta.daemons.smtpd.policy import Networks
 from mta.daemons.smtpd.session import SmtpSession
 from mta.daemons.smtpd.storage import Storage
 from mta.daemons.smtpd.terms import Terms
@@ -13,7 +13,8 @@ from mta.daemons.smtpd.tls import Certificate
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.rewrite import RewriteClient
 from mta.master.session import Context
-from mta.proto.smtp.server import Limits, TlsLevel
+from mta.proto.relay import Networks
+from mta.proto.smtp.server import TlsLevel
 
 __all__ = ["SmtpdHandler"]
 
@@ -36,16 +37,10 @@ class SmtpdHandler:
         self._terms = Terms(
             service=context.service.name,
             hostname=parameters.myhostname,
-            banner=parameters.smtpd_banner.replace("$myhostname", parameters.myhostname),
+            banner=greeting(parameters),
             timeout=parameters.smtpd_timeout,
             min_data_rate=parameters.smtpd_min_data_rate,
-            limits=Limits(
-                command_line=parameters.line_length_limit,
-                content_line=parameters.smtpd_content_line_limit,
-                message_size=parameters.message_size_limit,
-                recipients=parameters.smtpd_recipient_limit,
-                errors=parameters.smtpd_hard_error_limit,
-            ),
+            limits=limits(parameters),
             soft_bounce=parameters.soft_bounce,
             tls=TlsLevel(parameters.smtpd_tls_security_level),
             certificate=Certificate(

@@ -1,7 +1,7 @@
 """What the log tells of a session: connect, tls, reject, accepted, disconnect."""
 
 from mta.daemons.smtpd.envelope import MailTransaction
-from mta.daemons.smtpd.policy import Client
+from mta.proto.relay import Client
 from mta.proto.status import Status
 from mta.util.log import Log
 

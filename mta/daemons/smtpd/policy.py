@@ -1,68 +1,20 @@
-"""Who may send what where: no relaying for strangers.
+"""Who may send what where, by the law of mta.proto.relay.
 
-domain class   transport   client in mynetworks   others
-VIRTUAL        any         yes                    yes
-DEFAULT        a row       yes                    no
-DEFAULT        none        no                     no
+domain class   destination
+VIRTUAL        ours
+DEFAULT        anybody's
 """
 
-import functools
-import ipaddress
-from collections.abc import Iterable
-from typing import Final
-
-from msgspec import Struct
-
-from mta.daemons.smtpd import replies
 from mta.ipc.messages import DomainClass, Resolved
+from mta.proto.relay import refusal
 from mta.proto.status import MailError
 
-__all__ = ["Client", "Networks", "check_relay"]
-
-CLIENTS_REMEMBERED: Final = 1000  # addresses
-
-
-class Client(Struct, frozen=True):
-    """The other end of a connection: a literal address without brackets, or "" for no network."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if self.address else "local"
-
-    @classmethod
-    def from_peer(cls, peer: object) -> "Client":
-        """The client by what getpeername(2) says."""
-        match peer:
-            case (str(host), int(port), *_):
-                # One client is one client on IPv4 and on dual-stack listeners (RFC 4291, 2.5.5.2).
-                return cls(host.partition("%")[0].removeprefix("::ffff:"), port)
-            case _:
-                return cls("", 0)
-
-
-class Networks:
-    """A set of networks in CIDR notation, such as mynetworks."""
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
-        # Each recipient asks, and clients come again: parsing an address is most of the work.
-        self._have = functools.lru_cache(maxsize=CLIENTS_REMEMBERED)(self._look_up)
-
-    def __contains__(self, client: Client) -> bool:
-        return self._have(client.address)
-
-    def _look_up(self, text: str) -> bool:
-        if not text:
-            return False
-        address = ipaddress.ip_address(text)
-        return any(address in network for network in self._networks)
+__all__ = ["check_relay"]
 
 
 def check_relay(resolved: Resolved, original: str, *, trusted: bool) -> None:
     """Whether mail may go there; MailError if not. `trusted` is a client in mynetworks."""
-    if resolved.domain_class is DomainClass.VIRTUAL:
-        return
-    if not (trusted and resolved.transport):
-        raise MailError(replies.relay_denied(original))
+    ours = resolved.domain_class is DomainClass.VIRTUAL
+    status = refusal(original, ours=ours, trusted=trusted, transport=resolved.transport)
+    if status is not None:
+        raise MailError(status)

@@ -17,10 +17,10 @@ from mta.daemons.smtpd import replies
 from mta.daemons.smtpd.envelope import MailTransaction, Services
 from mta.daemons.smtpd.journal import Journal
 from mta.daemons.smtpd.patience import Patience
-from mta.daemons.smtpd.policy import Client
 from mta.daemons.smtpd.terms import Terms
 from mta.daemons.smtpd.tls import HANDSHAKE_TIMEOUT
 from mta.proto.envelope import Origin
+from mta.proto.relay import Client
 from mta.proto.smtp.events import (
     Closed,
     Content,
@@ -38,6 +38,7 @@ from mta.proto.smtp.replies import (
     ACCEPTED_SENDER,
     READY_FOR_TLS,
     START_CONTENT,
+    queued,
 )
 from mta.proto.smtp.server import ServerEngine
 from mta.proto.status import MailError, Status
@@ -323,7 +324,7 @@ class SmtpSession(asyncio.Protocol):
             self._sees_it_through = False
         self._transaction = None
         self._journal.accepted(queue_id, transaction)
-        return replies.queued(queue_id)
+        return queued(queue_id)
 
     def _refused(self, question: Question, error: Exception) -> Status:
         """Say in the log why; the reply that the client gets."""

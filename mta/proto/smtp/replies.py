@@ -22,6 +22,7 @@ __all__ = [
     "encode",
     "encode_bare",
     "extensions",
+    "queued",
 ]
 
 LINE_LIMIT: Final = 512  # octets of one reply line, CRLF included (4.5.3.1.5)
@@ -65,6 +66,11 @@ def extensions(hostname: str, size_limit: int, starttls: bool) -> bytes:
         "ENHANCEDSTATUSCODES",  # RFC 2034
         "8BITMIME",  # RFC 6152
     )
+
+
+def queued(queue_id: str) -> Status:
+    """The message is ours from now on."""
+    return Status(250, "2.0.0", f"Ok: queued as {queue_id}")
 
 
 def _encode_lines(code: int, enhanced: str, lines: list[str]) -> bytes:

@@ -62,149 +62,158 @@ ROOTS = (
         "queue files of root",
         "queue/incoming",
         chown("root", "root"),
-        "expected owner mta, group mta, mode 0700; found root root 0700: " + RENDER,
+        "expected owner mta, group mta, mode 0700, got root root 0700; " + RENDER,
         mended=True,
     ),
     Plant(
         "an open subfolder",
         "queue/deferred/b",
         chmod(0o755),
-        "expected owner mta, group mta, mode 0700; found mta mta 0755: " + RENDER,
+        "expected owner mta, group mta, mode 0700, got mta mta 0755; " + RENDER,
         mended=True,
     ),
     Plant(
         "a subfolder of somebody else",
         "queue/deferred/b",
         chown("nobody", "nogroup"),
-        "expected owner mta, group mta, mode 0700; found nobody nogroup 0700: chown mta:mta, "
+        "expected owner mta, group mta, mode 0700, got nobody nogroup 0700; chown mta:mta, "
         "chmod 0700",
     ),
-    Plant("a missing folder", "queue/hold/Z", Path.rmdir, "missing: " + RENDER, mended=True),
+    Plant(
+        "a missing folder",
+        "queue/hold/Z",
+        Path.rmdir,
+        "expected owner mta, group mta, mode 0700, got nothing; " + RENDER,
+        mended=True,
+    ),
     Plant(
         "a link in a folder's place",
         "queue/corrupt/b",
         link,
-        "expected a directory: move it away, then " + RENDER,
+        "expected a directory, got a symbolic link, root root 0777; move it away, then " + RENDER,
     ),
     Plant(
         "sockets for everybody",
         "queue/private",
         chmod(0o711),
-        "expected owner root, group mtaprivate, mode 0710; found root mtaprivate 0711: " + RENDER,
+        "expected owner root, group mtaprivate, mode 0710, got root mtaprivate 0711; " + RENDER,
         mended=True,
     ),
     Plant(
         "sockets that the mail owner may replace",
         "queue/public",
         chown("mta", "mta"),
-        "expected owner root, group root, mode 0755; found mta mta 0755: " + RENDER,
+        "expected owner root, group root, mode 0755, got mta mta 0755; " + RENDER,
         mended=True,
     ),
     Plant(
         "locks that everybody may replace",
         "queue/pid",
         chmod(0o777),
-        "expected owner root, group root, mode 0711; found root root 0777: " + RENDER,
+        "expected owner root, group root, mode 0711, got root root 0777; " + RENDER,
         mended=True,
     ),
     Plant(
         "a lock that qmgr cannot take",
         "queue/pid/qmgr.lock",
         chown("root", "root"),
-        "expected owner mta, group mta, mode 0600; found root root 0600: " + RENDER,
+        "expected owner mta, group mta, mode 0600, got root root 0600; " + RENDER,
         mended=True,
     ),
     Plant(
         "a queue directory of somebody else",
         "queue",
         chown("nobody", "nogroup"),
-        "expected owner root, group root, mode 0755; found nobody nogroup 0755: chown root:root, "
+        "expected owner root, group root, mode 0755, got nobody nogroup 0755; chown root:root, "
         "chmod 0755",
     ),
     Plant(
         "a compiled configuration that the mail owner writes",
         "queue/config/1.json",
         chown("mta", "mta"),
-        "expected owner root, group root, mode 0644; found mta mta 0644: chown root:root, "
-        "chmod 0644",
+        "expected owner root, group root, mode 0644, got mta mta 0644; chown root:root, chmod 0644",
     ),
     Plant(
         "a socket of somebody else",
         "queue/private/virtual",
         made_by("vmail"),
-        "expected owner root, group root, mode 0644; found vmail vmail 0644: remove it while the "
+        "expected owner root, group root, mode 0644, got vmail vmail 0644; remove it while the "
         "master does not run",
     ),
     Plant(
         "a log folder that is the mail owner's",
         "log",
         chown("mta", "mta"),
-        "expected owner root, group mta, mode 1770; found mta mta 1770: if it is for this log "
+        "expected owner root, group mta, mode 1770, got mta mta 1770; if it is for this log "
         "alone, chown root:mta, chmod 1770",
     ),
     Plant(
         "a log folder without the sticky bit",
         "log",
         chmod(0o770),
-        "expected owner root, group mta, mode 1770; found root mta 0770: if it is for this log "
+        "expected owner root, group mta, mode 1770, got root mta 0770; if it is for this log "
         "alone, chown root:mta, chmod 1770",
     ),
     Plant(
         "master's logs that are the mail owner's",
         "log/master",
         chown("mta", "mta"),
-        "expected owner root, group root, mode 0700; found mta mta 0700: chown root:root, "
-        "chmod 0700",
+        "expected owner root, group root, mode 0700, got mta mta 0700; chown root:root, chmod 0700",
     ),
     Plant(
         "a log for everybody",
         "log/mail.log",
         made_by("mta"),
-        "expected owner mta, group mta, mode 0640; found mta mta 0644: chown mta:mta, chmod 0640",
+        "expected owner mta, group mta, mode 0640, got mta mta 0644; chown mta:mta, chmod 0640",
     ),
     Plant(
         "mailboxes of root",
         "mail",
         chown("root", "root"),
-        "expected owner vmail, group vmail, mode 0700; found root root 0700: chown vmail:vmail, "
+        "expected owner vmail, group vmail, mode 0700, got root root 0700; chown vmail:vmail, "
         "chmod 0700",
     ),
     Plant(
         "mailboxes for everybody",
         "mail",
         chmod(0o755),
-        "expected owner vmail, group vmail, mode 0700; found vmail vmail 0755: chown vmail:vmail, "
+        "expected owner vmail, group vmail, mode 0700, got vmail vmail 0755; chown vmail:vmail, "
         "chmod 0700",
     ),
     Plant(
-        "no mailboxes", "mail", Path.rmdir, "missing: make it, then chown vmail:vmail, chmod 0700"
+        "no mailboxes",
+        "mail",
+        Path.rmdir,
+        "expected owner vmail, group vmail, mode 0700, got nothing; make it, then chown "
+        "vmail:vmail, chmod 0700",
     ),
     Plant(
         "parameters of somebody else",
         "etc/main.yml",
         chown("mta", "mta"),
-        "user mta could change it (mta mta 0644): chown root, chmod go-w",
+        "expected what user mta could not change, got mta mta 0644; chown root, chmod go-w",
     ),
     Plant(
         "a folder of settings that a group may change",
         "etc",
         shared_with_group,
-        "group mta could change it (root mta 0775): chown root, chmod go-w",
+        "expected what group mta could not change, got root mta 0775; chown root, chmod go-w",
     ),
     Plant(
         "a way that daemons cannot pass",
         "",
         chmod(0o700),
-        "closed to mta, mtanet, vmail (root root 0700): chmod o+x",
+        "expected a way that is open to mta, mtanet, vmail, got root root 0700; chmod o+x",
     ),
     Plant(
         "a key that smtpd cannot read",
         "tls/posthouse.test.key",
         chmod(0o600),
-        "not readable for mtanet (root mtatls 0600): chmod 0640, and chgrp to a group of the "
-        "row's user alone (mtatls)",
+        "expected a file that mtanet can read, got root mtatls 0600; chmod 0640, and chgrp to a "
+        "group of the row's user alone (mtatls)",
     ),
 )
+EVERYBODY = "expected what everybody could not change, got "
 ANYBODYS = (
     Plant(
         "an open folder",
@@ -213,9 +222,9 @@ ANYBODYS = (
         "expected owner ",
         mended=True,
     ),
-    Plant("settings for everybody", "etc", chmod(0o777), "everybody could change it ("),
-    Plant("logs for everybody", "log", chmod(0o777), "everybody could change it ("),
-    Plant("mailboxes for everybody", "mail", chmod(0o777), "everybody could change it ("),
+    Plant("settings for everybody", "etc", chmod(0o777), EVERYBODY),
+    Plant("logs for everybody", "log", chmod(0o777), EVERYBODY),
+    Plant("mailboxes for everybody", "mail", chmod(0o777), EVERYBODY),
 )
 
 
@@ -241,28 +250,30 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
 
 def test_a_healthy_host(host: Path, run_mta: RunMta) -> None:
     assert host.exists()
-    assert run_mta("check").stderr == ""
-    assert json.loads(run_mta("check", "--json").stdout)["host"] == []
+    assert run_mta("check", "--host").stderr == ""
+    assert json.loads(run_mta("check", "--host", "--json").stdout)["host"] == []
 
 
 def test_before_the_first_rendering_there_is_nothing_to_judge(
     folder: ConfigurationFolder, run_mta: RunMta
 ) -> None:
     folder.main("virtual_mailbox_domains: [posthouse.test]\n")
-    assert run_mta("check").stderr == ""
+    assert run_mta("check", "--host").stderr == ""
 
 
 def _check(plant: Plant, host: Path, run_mta: RunMta) -> None:
     path = host / plant.path
     plant.spoil(path)
-    lines = run_mta("check", status=os.EX_CONFIG).stderr.splitlines()
-    assert [line for line in lines if line.startswith(f"mta: {path}: {plant.expected}")] == lines
-    (fault,) = json.loads(run_mta("check", "--json", status=os.EX_CONFIG).stdout)["host"]
-    assert fault["path"] == str(path)
-    assert lines == [f"mta: {path}: {fault['problem']}: {fault['remedy']}"]
+    assert run_mta("check").stderr == "", "of this host nobody asked"
+    lines = run_mta("check", "--host", status=os.EX_CONFIG).stderr.splitlines()
+    assert [line for line in lines if line.startswith(f"{path}: {plant.expected}")] == lines
+    (fault,) = json.loads(run_mta("check", "--host", "--json", status=os.EX_CONFIG).stdout)["host"]
+    assert (fault["file"], fault["line"], fault["name"]) == (str(path), 0, "")
+    text = f"expected {fault['expected']}, got {fault['found']}; {fault['suggestion']}"
+    assert lines == [f"{path}: {text}"]
     if plant.mended:
         run_mta("render")
-        assert run_mta("check").stderr == ""
+        assert run_mta("check", "--host").stderr == ""
 
 
 @pytest.mark.requires("root")

@@ -53,15 +53,22 @@ def test_no_certificate(folder: ConfigurationFolder) -> None:
     folder.main("smtpd_tls_security_level: may\n")
     (problem,) = folder.problems()
     assert problem == (
-        "main.yml:1:1: main.smtpd_tls_cert_file: required, for smtpd_tls_security_level is may"
+        "main.yml:5:27: main.smtpd_tls_security_level: expected a file, for "
+        "smtpd_tls_security_level is may, got nothing"
     )
 
 
 CERTIFICATE = "6:22: main.smtpd_tls_cert_file: "
 KEY = "7:21: main.smtpd_tls_key_file: "
-NO_FILE = "No such file or directory"
-NO_PEM = "no certificate with its private key in PEM form"
-ENCRYPTED = "the private key is encrypted: a daemon has nobody to ask for its passphrase"
+NO_FILE = "expected a file that can be read, got {path}: No such file or directory"
+NO_PAIR = (
+    "expected a certificate and its private key, in PEM form and without a passphrase, got a pair "
+    "that is none ({reason})"
+)
+NO_PEM = NO_PAIR.format(reason="no certificate with its private key in PEM form")
+ENCRYPTED = NO_PAIR.format(
+    reason="the private key is encrypted: a daemon has nobody to ask for its passphrase"
+)
 
 
 def _take_key_of_another(pair: Pair, folder: Path) -> None:
@@ -73,15 +80,19 @@ def _encrypt_key(pair: Pair, folder: Path) -> None:
 
 
 BROKEN: list[tuple[Break, str]] = [
-    (lambda pair, _: pair.certificate.unlink(), CERTIFICATE + "{certificate}: " + NO_FILE),
-    (lambda pair, _: pair.key.unlink(), KEY + "{key}: " + NO_FILE),
+    (lambda pair, _: pair.certificate.unlink(), CERTIFICATE + NO_FILE.format(path="{certificate}")),
+    (lambda pair, _: pair.key.unlink(), KEY + NO_FILE.format(path="{key}")),
     (lambda pair, _: pair.certificate.write_text("x"), CERTIFICATE + NO_PEM),
     (lambda pair, _: pair.key.write_text(""), CERTIFICATE + NO_PEM),
-    (_take_key_of_another, CERTIFICATE + "the private key does not belong to the certificate"),
+    (
+        _take_key_of_another,
+        CERTIFICATE + NO_PAIR.format(reason="the private key does not belong to the certificate"),
+    ),
     (_encrypt_key, CERTIFICATE + ENCRYPTED),
     (
         lambda pair, _: pair.key.chmod(0o644),
-        KEY + "everybody may read the private key in {key}: chmod o= {key}",
+        KEY
+        + "expected a private key that others cannot read, got {key}, mode 0644; chmod o= {key}",
     ),
 ]
 
@@ -99,7 +110,7 @@ def test_a_broken_pair(
 def test_files_of_the_root_folder_would_open_all_to_smtpd(folder: ConfigurationFolder) -> None:
     folder.main("smtpd_tls_security_level: may\nsmtpd_tls_cert_file: /posthouse.crt\n")
     (problem,) = folder.problems()
-    assert problem.endswith("folder that it lies in: put it in one of its own")
+    assert "expected a file in a folder of its own" in problem
 
 
 class TestRows:
@@ -110,7 +121,7 @@ class TestRows:
             "profile: hub\nservices:\n  smtp:\n    settings: {smtpd_tls_security_level: may}\n"
         )
         (problem,) = folder.problems()
-        assert "services.smtp.settings.smtpd_tls_security_level: required" in problem
+        assert "services.smtp.settings.smtpd_tls_security_level: expected a file" in problem
 
     def test_a_row_with_another_key(
         self, folder: ConfigurationFolder, pair: Pair, tmp_path: Path
@@ -121,7 +132,9 @@ class TestRows:
             f"profile: hub\nservices:\n  smtp:\n    settings: {{smtpd_tls_key_file: {other.key}}}\n"
         )
         (problem,) = folder.problems()
-        assert "services.smtp.settings.smtpd_tls_key_file: the private key does not" in problem
+        assert (
+            "services.smtp.settings.smtpd_tls_key_file: expected a certificate and its" in problem
+        )
 
     def test_what_a_row_inherits_is_said_once(
         self, folder: ConfigurationFolder, pair: Pair

@@ -122,10 +122,13 @@ def test_names_that_supervisor_cannot_read_are_refused(tmp_path: Path, name: str
     folder = ConfigurationFolder(place)
     text = (folder.directory / "main.yml").read_text().replace(f"{folder.queue}", f"{place}")
     (folder.directory / "main.yml").write_text(text)
-    assert (
-        "main.yml:1:18: main.queue_directory: supervisord.conf cannot hold control characters, "
-        '"%(", or a blank at an end or before ";" or "#"'
-    ) in folder.problems()
+    assert any(
+        problem.startswith(
+            "main.yml:1:18: main.queue_directory: expected text without control characters, "
+            '"%(", or a blank at an end or before ";" or "#"'
+        )
+        for problem in folder.problems()
+    )
 
 
 def test_long_folder_names_leave_room_for_the_socket(
