@@ -59,6 +59,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_backoff(whole)
     _check_transports(whole)
     _check_nexthops(whole)
+    _check_domains(whole)
     _check_mailboxes(whole)
     _check_certificates(whole)
     _check_addresses(whole)
@@ -130,7 +131,11 @@ def _complain(whole: _Whole, row: Row | None, path: str, text: str) -> None:
 
 def _check_transports(whole: _Whole) -> None:
     """A transport must be a row; while that row is switched off, its mail waits in the queue."""
+    if not whole.table.rows:
+        return  # nobody carries mail here
     used = {"default_transport": whole.parameters.default_transport}
+    if whole.parameters.relay_domains:
+        used["relay_transport"] = whole.parameters.relay_transport
     if whole.parameters.virtual_mailbox_domains:
         used["virtual_transport"] = whole.parameters.virtual_transport
     for name, value in used.items():
@@ -160,7 +165,7 @@ def _check_nexthops(whole: _Whole) -> None:
             named[f"smtp_fallback_relay[{index}]"] = fallback
         for name, nexthop in named.items():
             _check_nexthop(whole, row, f"{path}.{name}", nexthop)
-        for name in ("default_transport", "virtual_transport"):
+        for name in ("default_transport", "relay_transport", "virtual_transport"):
             transport, _, nexthop = getattr(parameters, name).partition(":")
             carrier = whole.table.rows.get(transport)
             # To the other agents a nexthop means something else.
@@ -180,6 +185,16 @@ def _check_nexthop(
         if isinstance(destination, UnixDestination) and not over_unix:
             text = f"expected DOMAIN, [HOST] or [HOST]:PORT, got {nexthop!r}"
             _complain(whole, row, path, text)
+
+
+def _check_domains(whole: _Whole) -> None:
+    """A domain is of one class (ADDRESS_CLASS_README)."""
+    for parameters, path, row in whole.views():
+        here = set(parameters.virtual_mailbox_domains)
+        for index, domain in enumerate(parameters.relay_domains):
+            if domain in here:
+                text = f"{domain} is also in virtual_mailbox_domains: take it out of one of the two"
+                _complain(whole, row, f"{path}.relay_domains[{index}]", text)
 
 
 def _check_mailboxes(whole: _Whole) -> None:

@@ -131,6 +131,21 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "up by MX, a HOST in brackets is not."
         ),
     ] = ""
+    relay_domains: Annotated[
+        tuple[Domain, ...],
+        Meta(
+            description="Domains whose mail is taken from anybody and sent on to another host, "
+            "which has their mailboxes."
+        ),
+    ] = ()
+    relay_transport: Annotated[
+        Transport,
+        Meta(
+            description="The row that carries mail for relay_domains, with an optional nexthop "
+            "(such as outbound:[hub.example.com]); without one it goes to relayhost, or where that "
+            "is empty to the domain's own mail hosts."
+        ),
+    ] = "outbound"
     virtual_mailbox_domains: Annotated[
         tuple[Domain, ...], Meta(description="Domains whose mail is delivered to mailboxes here.")
     ] = ()

@@ -2,6 +2,8 @@
 
 domain class   transport   client in mynetworks   others
 VIRTUAL        any         yes                    yes
+RELAY          a row       yes                    yes
+RELAY          none        no                     no
 DEFAULT        a row       yes                    no
 DEFAULT        none        no                     no
 """
@@ -64,5 +66,5 @@ def check_relay(resolved: Resolved, original: str, *, trusted: bool) -> None:
     """Whether mail may go there; MailError if not. `trusted` is a client in mynetworks."""
     if resolved.domain_class is DomainClass.VIRTUAL:
         return
-    if not (trusted and resolved.transport):
+    if not (resolved.transport and (trusted or resolved.domain_class is DomainClass.RELAY)):
         raise MailError(replies.relay_denied(original))

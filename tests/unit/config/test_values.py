@@ -109,6 +109,25 @@ def row(text: str) -> str:
             ),
         ),
         (
+            "relay_domains: [a.test]\nrelay_transport: relay",
+            "6:18: main.relay_transport: the service table has no row relay",
+        ),
+        (
+            'relay_domains: [a.test]\nrelay_transport: ""',
+            "6:18: main.relay_transport: required",
+        ),
+        (
+            "relay_transport: outbound:[mx.test]:0",
+            "5:18: main.relay_transport: expected a port from 1 to 65535, got '[mx.test]:0'",
+        ),
+        (
+            "relay_domains: [b.test, a.test]\nvirtual_mailbox_domains: [a.test]",
+            (
+                "5:16: main.relay_domains[1]: a.test is also in virtual_mailbox_domains: take it "
+                "out of one of the two"
+            ),
+        ),
+        (
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: the service table has no row rewriter; did you mean "
