@@ -42,14 +42,14 @@ class Target:
     @property
     def queue_directory(self) -> str:
         """The queue directory that main.yml names; ConfigError if it names none."""
-        from mta.config.compile import find_queue_directory  # noqa: PLC0415 - yaml takes its time
+        from mta.config.places import find_queue_directory  # noqa: PLC0415 - yaml takes its time
 
         return find_queue_directory(self.directory)
 
     @property
     def log_file(self) -> str:
         """The log file that main.yml names; ConfigError if it names none."""
-        from mta.config.compile import find_log_file  # noqa: PLC0415 - as above
+        from mta.config.places import find_log_file  # noqa: PLC0415 - as above
 
         return find_log_file(self.directory)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from mta.config.certificates import TLS_PARAMETERS, certificate_problem
 from mta.config.conf import UNWRITABLE, is_writable
+from mta.config.demands import misfits
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
 from mta.config.source import Node, Place, Problems, suggestion
@@ -61,6 +62,7 @@ def check_meaning(parameters: Parameters, main: Node, table: Table, problems: Pr
     _check_nexthops(whole)
     _check_domains(whole)
     _check_mailboxes(whole)
+    _check_profile(whole)
     _check_certificates(whole)
     _check_addresses(whole)
     check_users(parameters, main, table, problems)
@@ -210,6 +212,12 @@ def _check_mailboxes(whole: _Whole) -> None:
         text = "required, for virtual_mailbox_domains has domains"
         path = "main.virtual_mailbox_base"
         whole.problems.add(whole.place_of("virtual_mailbox_base"), path, text)
+
+
+def _check_profile(whole: _Whole) -> None:
+    for misfit in misfits(whole.parameters, whole.table):
+        name = misfit.parameter
+        whole.problems.add(whole.place_of(name), f"main.{name}", misfit.text)
 
 
 def _check_certificates(whole: _Whole) -> None:

@@ -3,26 +3,18 @@
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mta.config.checks import check_meaning
 from mta.config.parameters import Parameters
+from mta.config.places import MAIN
 from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, Problems, load
 from mta.config.table import SERVICES, read_table
 from mta.config.validate import check_fields, mapping
 from mta.util.house import MASTER_LOGS
 
-__all__ = [
-    "MAIN",
-    "Configuration",
-    "compile_configuration",
-    "find_log_file",
-    "find_queue_directory",
-]
-
-MAIN: Final = "main.yml"
-_REQUIRED: Final = ("queue_directory", "log_file")
+__all__ = ["MAIN", "Configuration", "compile_configuration"]
 
 
 @dataclass(frozen=True)
@@ -77,38 +69,12 @@ def compile_configuration(directory: str) -> Configuration:
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=table.profile,
+        profile=table.profile.name,
         python=sys.executable,
         parameters=parameters,
         services=tuple(row.service for row in table.rows.values()),
     )
 
 
-def find_queue_directory(directory: str) -> str:
-    """The queue directory alone, so that commands work while the rest is being edited."""
-    return _find(directory, "queue_directory")
-
-
-def find_log_file(directory: str) -> str:
-    """The log file alone, likewise."""
-    return _find(directory, "log_file")
-
-
-def _find(directory: str, name: str) -> str:
-    problems = Problems()
-    main = load(os.path.join(os.path.abspath(directory), MAIN), problems)
-    values: dict[str, Any] = {}
-    if main is not None:
-        values = _parameters(main, problems, only=name)
-    problems.raise_if_any()
-    return str(values[name])
-
-
-def _parameters(main: Node, problems: Problems, only: str = "") -> dict[str, Any]:
-    entries = mapping(main, "main", problems)
-    if only:
-        entries = {name: node for name, node in entries.items() if name == only}
-    for name in (only,) if only else _REQUIRED:
-        if name not in entries:
-            problems.add(main.place, f"main.{name}", "required")
-    return check_fields(entries, Parameters, "main", problems)
+def _parameters(main: Node, problems: Problems) -> dict[str, Any]:
+    return check_fields(mapping(main, "main", problems), Parameters, "main", problems)

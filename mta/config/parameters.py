@@ -64,7 +64,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"\A/",
             description="The queue hierarchy; every daemon lives in it.",
         ),
-    ]
+    ] = "/var/spool/posthouse"
     log_file: Annotated[
         str,
         Meta(
@@ -73,7 +73,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The mail log, JSON lines; written by the log row. Beside it, the folder "
             "master holds the master's own log and what crashing daemons say.",
         ),
-    ]
+    ] = "/var/log/posthouse/mail.log"
     log_format: Annotated[
         Literal["json", "classic"],
         Meta(

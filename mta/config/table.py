@@ -16,17 +16,17 @@ from typing import Any, Final
 
 import mta
 from mta.config.parameters import Parameters
+from mta.config.profile import Profile, profiles, read_profile
 from mta.config.snapshot import Name, Service
-from mta.config.source import Node, Place, Problems, load, suggestion
+from mta.config.source import Node, Place, Problems, suggestion
 from mta.config.validate import check_field, check_fields, mapping
 from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
 
-__all__ = ["SERVICES", "Row", "Table", "daemons", "profiles", "read_table"]
+__all__ = ["SERVICES", "Row", "Table", "daemons", "read_table"]
 
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
-_PROFILES: Final = os.path.join(os.path.dirname(__file__), "profiles")
 # The whole house lives in one queue directory, and the master knows one pace for all rows.
 _SHARED: Final = ("queue_directory", "service_checkin_time", "service_throttle_time")
 
@@ -53,15 +53,9 @@ class Row:
 class Table:
     """The rows by name, in the order of the profile."""
 
-    profile: str
+    profile: Profile
     rows: dict[str, Row]  # those that are enabled
     names: frozenset[str]  # of all rows
-
-
-def profiles() -> list[str]:
-    """The names of the profiles that are shipped."""
-    names = (os.path.splitext(name) for name in sorted(os.listdir(_PROFILES)))
-    return [name for name, extension in names if extension == ".yml"]
 
 
 def daemons() -> frozenset[str]:
@@ -76,12 +70,9 @@ def read_table(root: Node, problems: Problems) -> Table:
     for name in entries.keys() - {"profile", "services"}:
         text = f"unknown name{suggestion(name, ('profile', 'services'))}"
         problems.add(entries[name].key, name, text)
-    profile = _profile_name(root, entries, problems)
-    base: dict[str, Node] = {}
-    if profile:
-        shipped = load(os.path.join(_PROFILES, f"{profile}.yml"), problems)
-        if shipped is not None:
-            base = mapping(mapping(shipped, "", problems)["services"], "services", problems)
+    name = _profile_name(root, entries, problems)
+    profile = read_profile(name, problems) if name else Profile()
+    base = profile.rows
     own: dict[str, Node] = {}
     if "services" in entries:
         own = mapping(entries["services"], "services", problems)

@@ -39,7 +39,7 @@ def check_users(parameters: Parameters, main: Node, table: Table, problems: Prob
         text = _misfit(row, parameters.mail_owner) or (_missing(row) if _is_root() else "")
         if text:
             problems.add(row.place_of("user"), f"services.{row.service.name}.user", text)
-    for name, text in _lacking(parameters, table) if _is_root() else ():
+    for name, text in _lacking(parameters, table) if table.rows and _is_root() else ():
         entries = main.value if isinstance(main.value, dict) else {}
         place: Place = entries[name].place if name in entries else main.place
         problems.add(place, f"main.{name}", text)
