@@ -37,7 +37,7 @@ def check(context: click.Context, as_json: bool) -> None:
         found = {"changes": changes, "needs_restart": restart, "host": list(map(asdict, wrong))}
         click.echo(as_text(found))
         context.exit(os.EX_CONFIG if wrong else os.EX_OK)
-    names = " ".join(row.name for row in configuration.services)
+    names = " ".join(row.name for row in configuration.services) or "none"
     click.echo(f"valid: profile {configuration.profile}, services {names}")
     if changes:
         click.echo("`mta reload` would change: " + "; ".join(changes))

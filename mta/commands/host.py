@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import mta
+from mta.commands.extent import parts_of
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
+from mta.queue.clearance import holds_mail
 from mta.queue.layout import Keepers, table
 from mta.util.house import QMGR_LOCK
 from mta.util.ownership import (
@@ -85,10 +87,11 @@ class _Host:
                 yield row, snapshot.parameters_for(row)
 
 
-def keepers_of(parameters: Parameters) -> Keepers:
+def keepers_of(configuration: Configuration) -> Keepers:
     """To whom the queue directory belongs when this user renders it."""
-    if os.geteuid() != _ROOT:
+    if os.geteuid() != _ROOT or not configuration.services:
         return Keepers.alone()
+    parameters = configuration.parameters
     return Keepers.separated(parameters.mail_owner, parameters.private_group)
 
 
@@ -107,7 +110,7 @@ def faults(configuration: Configuration) -> list[Fault]:
     users = {row.user for row in configuration.services if row.user} if is_root else set()
     host = _Host(
         configuration=configuration,
-        keepers=keepers_of(configuration.parameters),
+        keepers=keepers_of(configuration),
         is_root=is_root,
         trusted=frozenset({_ROOT, os.geteuid()}),
         users={name: account(name) for name in sorted(users)},
@@ -118,7 +121,11 @@ def faults(configuration: Configuration) -> list[Fault]:
 
 def _queue(host: _Host) -> Iterator[Fault]:
     top = host.parameters.queue_directory
-    for name, wanted in table(host.keepers).items():
+    parts = parts_of(host.configuration.services)
+    if not parts.files and holds_mail(top):
+        remedy = "enable qmgr and cleanup again, or see `mta queue list` and `mta queue delete`"
+        yield Fault(top, "there is mail in the queue, and no row of the table works on it", remedy)
+    for name, wanted in table(host.keepers, parts).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)
         kind = stat.S_ISREG if name == QMGR_LOCK else stat.S_ISDIR
