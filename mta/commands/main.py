@@ -7,6 +7,7 @@ A table that leaves something out, such as the queue, leaves its commands out, t
 
     64 EX_USAGE         a mistake on the command line
     69 EX_UNAVAILABLE   the system does not run, or refused
+    73 EX_CANTCREAT     a file is in the way
     75 EX_TEMPFAIL      not yet: try again
     77 EX_NOPERM        this user may not
     78 EX_CONFIG        the configuration is not valid; nothing was changed
@@ -33,6 +34,7 @@ _VARIABLE: Final = "MTA_CONFIG"
 # What each works on.
 _COMMANDS: Final[dict[str, "Subject"]] = {
     "check": "",
+    "init": "",
     "probe": "smtp",
     "queue": "queue",
     **dict.fromkeys(("reference", "reload", "render", "restart", "start", "status", "stop"), ""),
