@@ -84,7 +84,7 @@ def _findings(directory: str, host: bool) -> _Findings:
         configuration = validated(directory)
     except ConfigError as error:
         return _Findings(errors=error.problems, warnings=error.warnings, host=[])
-    names = " ".join(row.name for row in configuration.services)
+    names = " ".join(row.name for row in configuration.services) or "none"
     changes, needs_restart = _compared(configuration)
     return _Findings(
         valid=f"profile {configuration.profile}, services {names}",

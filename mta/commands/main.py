@@ -3,8 +3,11 @@
 A subcommand's module is imported when it is called for, so that a quick question stays quick. All
 failures end here, as `mta: PLACE: WHAT` on stderr and a status of sysexits.h:
 
+A table that leaves something out, such as the queue, leaves its commands out, too.
+
     64 EX_USAGE         a mistake on the command line
     69 EX_UNAVAILABLE   the system does not run, or refused
+    73 EX_CANTCREAT     a file is in the way
     75 EX_TEMPFAIL      not yet: try again
     77 EX_NOPERM        this user may not
     78 EX_CONFIG        the configuration is not valid; nothing was changed
@@ -14,20 +17,29 @@ import errno
 import importlib
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mta.commands.failure import ControlError, Failure, MasterBusyError
 from mta.config.errors import ConfigError, SnapshotError
 
+if TYPE_CHECKING:
+    from mta.commands.extent import Subject
+
 __all__ = ["Target", "mta"]
 
 _DEFAULT_DIRECTORY: Final = "/etc/posthouse"
-_COMMANDS: Final = (
-    *("check", "probe", "queue", "reference", "reload", "render"),
-    *("restart", "start", "status", "stop", "trace"),
-)
+_VARIABLE: Final = "MTA_CONFIG"
+# What each works on.
+_COMMANDS: Final[dict[str, "Subject"]] = {
+    "check": "",
+    "init": "",
+    "probe": "smtp",
+    "queue": "queue",
+    **dict.fromkeys(("reference", "reload", "render", "restart", "start", "status", "stop"), ""),
+    "trace": "log",
+}
 _NO_PERMISSION: Final = (errno.EACCES, errno.EPERM)
 
 click.UsageError.exit_code = os.EX_USAGE  # sysexits.h, as everywhere else
@@ -42,16 +54,33 @@ class Target:
     @property
     def queue_directory(self) -> str:
         """The queue directory that main.yml names; ConfigError if it names none."""
-        from mta.config.compile import find_queue_directory  # noqa: PLC0415 - yaml takes its time
+        from mta.config.places import find_queue_directory  # noqa: PLC0415 - yaml takes its time
 
         return find_queue_directory(self.directory)
 
     @property
     def log_file(self) -> str:
         """The log file that main.yml names; ConfigError if it names none."""
-        from mta.config.compile import find_log_file  # noqa: PLC0415 - as above
+        from mta.config.places import find_log_file  # noqa: PLC0415 - as above
 
         return find_log_file(self.directory)
+
+    def leaves_out(self, command: str) -> str:
+        """Why the table that was rendered last has nothing for that command; else nothing.
+
+        A configuration that cannot be read leaves out nothing: the command itself has the words.
+        """
+        subject = _COMMANDS.get(command, "")
+        if not subject or not os.path.exists(os.path.join(self.directory, "main.yml")):
+            return ""
+        from mta.commands.extent import leaves_out  # noqa: PLC0415 - as above
+        from mta.config.snapshot import latest_snapshot  # noqa: PLC0415
+
+        try:
+            snapshot = latest_snapshot(self.queue_directory)
+        except (ConfigError, SnapshotError, OSError):
+            return ""
+        return leaves_out(snapshot, subject) if snapshot else ""
 
 
 class Programs(click.Group):
@@ -59,8 +88,9 @@ class Programs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names for --help."""
-        del ctx
-        return list(_COMMANDS)
+        directory = ctx.params.get("directory") or os.environ.get(_VARIABLE, _DEFAULT_DIRECTORY)
+        target = Target(os.path.abspath(directory))
+        return [name for name in _COMMANDS if not target.leaves_out(name)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one subcommand."""
@@ -94,7 +124,8 @@ class Programs(click.Group):
     "-c",
     "--config",
     "directory",
-    envvar="MTA_CONFIG",
+    envvar=_VARIABLE,
+    is_eager=True,  # --help, which is eager as well, shows what there is for this one
     default=_DEFAULT_DIRECTORY,
     show_default=True,
     show_envvar=True,
@@ -104,4 +135,8 @@ class Programs(click.Group):
 @click.pass_context
 def mta(context: click.Context, directory: str) -> None:
     """Posthouse, a mail transfer agent: configure it, run it, look into it."""
-    context.obj = Target(os.path.abspath(directory))
+    target = Target(os.path.abspath(directory))
+    command = context.invoked_subcommand or ""
+    if reason := target.leaves_out(command):
+        raise Failure(f"{command}: {reason}", os.EX_UNAVAILABLE)
+    context.obj = target

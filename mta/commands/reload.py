@@ -1,13 +1,19 @@
 """`mta reload`: put the edited configuration in force without refusing a client."""
 
+from typing import Final
+
 import click
 import msgspec
 
 from mta.commands.control import Changes, Control
+from mta.commands.extent import no_service
+from mta.commands.failure import NotRunningError
 from mta.commands.output import as_text
-from mta.commands.render import described, render_generation
+from mta.commands.render import described, render_generation, validated
 
 __all__ = ["reload"]
+
+_NOTHING: Final = Changes((), (), (), (), ())
 
 
 @click.command()
@@ -19,15 +25,32 @@ def reload(context: click.Context, as_json: bool) -> None:
     Old processes retire: they finish with the settings that they began with.
     """
     control = Control(context.obj.queue_directory)
-    control.status()  # nothing is rendered for a system that does not run
-    _, rendered = render_generation(context.obj.directory)
-    changes = control.reload(rendered.generation)
+    runs = _runs(control, context.obj.directory)
+    configuration, rendered = render_generation(context.obj.directory)
+    changes = control.reload(rendered.generation) if runs else _NOTHING
     if as_json:
         click.echo(as_text({"generation": rendered.generation, **msgspec.to_builtins(changes)}))
         return
     click.echo(described(rendered))
     for line in _lines(changes):
         click.echo(line)
+    if not configuration.services:
+        rest = "`mta stop` ends the master" if runs else "there is nothing to reload"
+        click.echo(f"{no_service(configuration.profile)}: {rest}")
+
+
+def _runs(control: Control, directory: str) -> bool:
+    """Whether there is a system to reload; NotRunningError where the table wants one.
+
+    Nothing is rendered for a system that does not run, but for a table that runs nothing.
+    """
+    try:
+        control.status()
+    except NotRunningError:
+        if validated(directory).services:
+            raise
+        return False
+    return True
 
 
 def _lines(changes: Changes) -> list[str]:

@@ -6,6 +6,7 @@ import time
 import click
 
 from mta.commands.control import Control
+from mta.commands.extent import parts_of
 from mta.commands.failure import ControlError
 from mta.commands.host import keepers_of, lacks
 from mta.commands.log_folders import create_log_folders
@@ -14,6 +15,7 @@ from mta.config.compile import Configuration, compile_configuration
 from mta.config.errors import ConfigError
 from mta.config.generations import Rendered, write_generation
 from mta.config.render import render_supervisord
+from mta.queue.clearance import clear
 from mta.queue.layout import create_layout
 
 __all__ = ["described", "render", "render_generation", "validated"]
@@ -30,15 +32,18 @@ def render_generation(directory: str) -> tuple[Configuration, Rendered]:
     """Check the configuration, make missing folders, write the generation.
 
     On ConfigError nothing was written. Owners and modes within the queue directory are set right;
-    OSError names what cannot be. The generation that a running master works with is kept.
+    OSError names what cannot be. Folders that no row needs go when they are empty and no master
+    runs. The generation that a running master works with is kept.
     """
     configuration = validated(directory)
     if missing := lacks(configuration):
         raise ConfigError(missing)
     queue_directory = configuration.parameters.queue_directory
-    keepers = keepers_of(configuration.parameters)
-    create_layout(queue_directory, keepers)
-    create_log_folders(configuration.log_directory, keepers)
+    keepers, parts = keepers_of(configuration), parts_of(configuration.services)
+    create_layout(queue_directory, keepers, parts)
+    clear(queue_directory, parts)
+    if configuration.services:
+        create_log_folders(configuration.log_directory, keepers)
     in_force = None
     with contextlib.suppress(ControlError):  # it need not run
         in_force = Control(queue_directory).status().generation

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from mta.commands.control import Control, MasterStatus
+from mta.commands.extent import no_service
 from mta.commands.failure import ControlError, Failure, MasterBusyError, NotRunningError
 from mta.commands.host import faults
 from mta.commands.render import described, render_generation
@@ -39,6 +40,10 @@ def start(context: click.Context, foreground: bool) -> None:
         return
     configuration, rendered = render_generation(context.obj.directory)
     _refuse_unsafe_host(configuration)
+    if not configuration.services:
+        click.echo(described(rendered))
+        click.echo(f"{no_service(configuration.profile)}: there is nothing to start")
+        return
     if foreground:
         _become_master(configuration)
     log_path = os.path.join(configuration.master_logs, "supervisord.log")

@@ -5,12 +5,15 @@ import time
 import click
 import msgspec
 
-from mta.commands.control import Control, MasterStatus, ServiceStatus
+from mta.commands.control import Control, Isolation, MasterStatus, ServiceStatus
+from mta.commands.extent import no_service, table_without_rows
+from mta.commands.failure import NotRunningError
 from mta.commands.output import as_text, table
 
 __all__ = ["status"]
 
 _COLOURS = {"running": "green", "throttled": "red", "stopped": "yellow", "draining": "yellow"}
+_NONE = "no process"  # in place of the mode of isolation
 _HEAD = ("service", "state", "processes", "retiring", "clients", "served", "started", "listens on")
 
 
@@ -19,7 +22,17 @@ _HEAD = ("service", "state", "processes", "retiring", "clients", "served", "star
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """Show what runs now; exit status 69 when the system does not run."""
-    found = Control(context.obj.queue_directory).status()
+    try:
+        found = Control(context.obj.queue_directory).status()
+    except NotRunningError:
+        empty = table_without_rows(context.obj.queue_directory)
+        if empty is None:
+            raise
+        if not as_json:
+            click.echo(f"generation {empty.generation}")
+            click.echo(f"{no_service(empty.profile)}: nothing runs, and nothing has to")
+            return
+        found = MasterStatus(empty.generation, Isolation(_NONE, ()), ())
     click.echo(as_text(msgspec.to_builtins(found)) if as_json else _shown(found))
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from mta.commands.control import Control
+from mta.commands.extent import no_service, table_without_rows
 from mta.commands.failure import ControlError, Failure, NotRunningError
 
 __all__ = ["stop"]
@@ -25,7 +26,8 @@ def stop(context: click.Context) -> None:
     control = Control(context.obj.queue_directory)
     master = control.master()
     if master is None:
-        click.echo("not running")
+        empty = table_without_rows(context.obj.queue_directory)
+        click.echo(f"not running: {no_service(empty.profile)}" if empty else "not running")
         return
     try:
         process = os.pidfd_open(master)

@@ -8,6 +8,7 @@ import msgspec
 
 from mta.config.certificates import TLS_PARAMETERS, check_certificate, check_certificate_name
 from mta.config.conf import UNWRITABLE, is_writable
+from mta.config.demands import DEMANDS
 from mta.config.effects import EFFECTS
 from mta.config.parameters import Parameters
 from mta.config.problems import complaint, quoted
@@ -22,7 +23,8 @@ from mta.util.nameserver import parse_name_server
 __all__ = ["check_meaning"]
 
 _WRITTEN: Final = ("queue_directory", "log_file")  # into supervisord.conf
-_TRANSPORTS: Final = ("default_transport", "virtual_transport")
+_DOMAINS: Final = ("relay_domains", "virtual_mailbox_domains")
+_TRANSPORTS: Final = ("default_transport", "relay_transport", "virtual_transport")
 
 
 def check_meaning(whole: Whole) -> None:
@@ -91,19 +93,29 @@ def _check_default_transport(whole: Whole) -> None:
         _check_transport(whole, "default_transport", whole.parameters.default_transport)
 
 
+def _check_relay_transport(whole: Whole) -> None:
+    _check_transport_of(whole, "relay_transport", "relay_domains")
+
+
 def _check_virtual_transport(whole: Whole) -> None:
-    name, transport = "virtual_transport", whole.parameters.virtual_transport
-    if not whole.parameters.virtual_mailbox_domains:
+    _check_transport_of(whole, "virtual_transport", "virtual_mailbox_domains")
+
+
+def _check_transport_of(whole: Whole, name: str, domains: str) -> None:
+    transport = getattr(whole.parameters, name)
+    if not getattr(whole.parameters, domains):
         return
     if transport:
         _check_transport(whole, name, transport)
     else:
-        expected = "the name of a row, for virtual_mailbox_domains has domains"
+        expected = f"the name of a row, for {domains} has domains"
         whole.problems.add(whole.place_of(name), f"main.{name}", expected, "nothing")
 
 
 def _check_transport(whole: Whole, name: str, value: str) -> None:
     """A transport must be a row; while that row is switched off, its mail waits in the queue."""
+    if not whole.table.rows:
+        return  # nobody carries mail here
     transport, _ = split_transport(value)
     place, path, names = whole.place_of(name), f"main.{name}", whole.table.names
     row = whole.table.rows.get(transport)
@@ -156,6 +168,16 @@ def _check_nexthop(
             view.complain((name,), expected, quoted(nexthop), index=index)
 
 
+def _check_domains(view: View) -> None:
+    """A domain is of one class (Postfix: ADDRESS_CLASS_README)."""
+    here = set(view.parameters.virtual_mailbox_domains)
+    for index, domain in enumerate(view.parameters.relay_domains):
+        if domain in here:
+            expected = "a domain that is not in virtual_mailbox_domains"
+            way_out = "take it out of one of the two"
+            view.complain(_DOMAINS, expected, quoted(domain), way_out, index=index)
+
+
 def _check_mailboxes(whole: Whole) -> None:
     parameters = whole.parameters
     row = whole.table.rows.get(parameters.virtual_transport.partition(":")[0])
@@ -183,9 +205,11 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(TLS_PARAMETERS, check_certificate),
     ViewCheck((*TLS_PARAMETERS, "myhostname"), check_certificate_name),
     WholeCheck(("default_transport",), ("listen",), _check_default_transport),
+    WholeCheck(("relay_transport", "relay_domains"), ("listen",), _check_relay_transport),
     WholeCheck(
         ("virtual_transport", "virtual_mailbox_domains"), ("listen",), _check_virtual_transport
     ),
+    ViewCheck(_DOMAINS, _check_domains),
     WholeCheck((), ("daemon",), _check_nexthops),
     WholeCheck(
         ("virtual_mailbox_domains", "virtual_mailbox_base", "virtual_transport"),
@@ -193,6 +217,7 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
         _check_mailboxes,
     ),
     RowCheck(("user", "privileged", "daemon", "listen"), check_user, ("mail_owner",)),
+    *DEMANDS,
     *ROW_CHECKS,
     *RELAYING,
     *EFFECTS,

@@ -3,10 +3,11 @@
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mta.config.checks import check_meaning
 from mta.config.parameters import Parameters
+from mta.config.places import MAIN
 from mta.config.problems import Place, Problem, Problems
 from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, load
@@ -15,16 +16,7 @@ from mta.config.validate import check_fields, mapping
 from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
 
-__all__ = [
-    "MAIN",
-    "Configuration",
-    "compile_configuration",
-    "find_log_file",
-    "find_queue_directory",
-]
-
-MAIN: Final = "main.yml"
-_REQUIRED: Final = ("queue_directory", "log_file")
+__all__ = ["MAIN", "Configuration", "compile_configuration"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def compile_configuration(directory: str) -> Configuration:
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=table.profile,
+        profile=table.profile.name,
         python=sys.executable,
         parameters=whole.parameters,
         services=tuple(row.service for row in table.rows.values()),
@@ -93,13 +85,11 @@ def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
     entries, values, place = {}, dict[str, Any](), Place(MAIN)
     if main is not None:
         entries, place = mapping(main, "main", problems), main.place
-        values = _parameters(main, entries, problems)
-    unsound = frozenset((*entries, *_REQUIRED)) - values.keys()
+        values = check_fields(entries, Parameters, "main", problems)
+    unsound = frozenset(entries) - values.keys()
     if main is None or not isinstance(main.value, dict):
         unsound = frozenset(Parameters.__struct_fields__)
-    needed = dict.fromkeys(_REQUIRED, "/")  # nobody sees it, for there is an error
-    parameters = Parameters(**needed | values)
-    whole = Whole(parameters, entries, place, unsound, table, problems)
+    whole = Whole(Parameters(**values), entries, place, unsound, table, problems)
     check_meaning(whole)
     return whole
 
@@ -113,34 +103,3 @@ def _places(whole: Whole) -> dict[str, Place]:
         places[path] = row.place
         places.update((f"{path}.{key}", row.place_of(key)) for key in row.nodes)
     return places
-
-
-def find_queue_directory(directory: str) -> str:
-    """The queue directory alone, so that commands work while the rest is being edited."""
-    return _find(directory, "queue_directory")
-
-
-def find_log_file(directory: str) -> str:
-    """The log file alone, likewise."""
-    return _find(directory, "log_file")
-
-
-def _find(directory: str, name: str) -> str:
-    problems = Problems()
-    main = load(os.path.join(os.path.abspath(directory), MAIN), problems)
-    values: dict[str, Any] = {}
-    if main is not None:
-        entries = mapping(main, "main", problems)
-        entries = {key: node for key, node in entries.items() if key == name}
-        values = _parameters(main, entries, problems, (name,))
-    problems.raise_if_any()
-    return str(values[name])
-
-
-def _parameters(
-    main: Node, entries: dict[str, Node], problems: Problems, required: tuple[str, ...] = _REQUIRED
-) -> dict[str, Any]:
-    for name in required:
-        if name not in entries and isinstance(main.value, dict):
-            problems.add(main.place, f"main.{name}", "an absolute path", "nothing")
-    return check_fields(entries, Parameters, "main", problems)

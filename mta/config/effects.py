@@ -34,7 +34,7 @@ def _warn_of_unused(whole: Whole) -> None:
         users = frozenset(used(name).by)
         if any(row.daemon in users or row.command for row in rows if name not in row.settings):
             continue
-        if _MASTER in users and rows:
+        if _MASTER in users:
             continue
         expected = f"a parameter that a row uses ({', '.join(sorted(users))})"
         if any(row.daemon in users for row in rows):

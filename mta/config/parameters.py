@@ -81,7 +81,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="The queue hierarchy; every daemon lives in it.",
         ),
         Used("master", change="restart"),
-    ]
+    ] = "/var/spool/posthouse"
     log_file: Annotated[
         str,
         Meta(
@@ -91,7 +91,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "master holds the master's own log and what crashing daemons say.",
         ),
         Used("log", "master", change="restart"),
-    ]
+    ] = "/var/log/posthouse/mail.log"
     log_format: Annotated[
         Literal["json", "classic"],
         Meta(
@@ -158,6 +158,23 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
         Used("rewrite"),
     ] = ""
+    relay_domains: Annotated[
+        tuple[Domain, ...],
+        Meta(
+            description="Domains whose mail is taken from anybody and sent on to another host, "
+            "which has their mailboxes."
+        ),
+        Used("rewrite"),
+    ] = ()
+    relay_transport: Annotated[
+        Transport,
+        Meta(
+            description="The row that carries mail for relay_domains, with an optional nexthop "
+            "(such as outbound:[hub.example.com]); without one it goes to relayhost, or where that "
+            "is empty to the domain's own mail hosts."
+        ),
+        Used("rewrite"),
+    ] = "outbound"
     virtual_mailbox_domains: Annotated[
         tuple[Domain, ...],
         Meta(description="Domains whose mail is delivered to mailboxes here."),

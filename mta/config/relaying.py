@@ -30,7 +30,7 @@ __all__ = ["RELAYING"]
 # Lengths of prefixes, by IP version: the widest network that one may own, and that one may mean.
 _OWNED: Final = {4: 8, 6: 20}
 _MEANT: Final = {4: 16, 6: 32}
-_ROUTE: Final = ("default_transport", "virtual_mailbox_domains")
+_ROUTE: Final = ("default_transport", "relay_domains", "virtual_mailbox_domains")
 _KEYS: Final = ("daemon", "listen", "command")
 _TERMS: Final = (
     *("mynetworks", "myhostname", "smtpd_banner", "soft_bounce", "smtpd_tls_security_level"),
@@ -148,7 +148,8 @@ def _proof(door: _Door, address: str, route: Parameters) -> list[str]:
 def _elsewhere(route: Parameters) -> str:
     """A domain that is not ours, of those that nobody can have (RFC 2606)."""
     names = (f"elsewhere{number or ''}.example" for number in count())
-    return next(name for name in names if name not in route.virtual_mailbox_domains)
+    ours = {*route.relay_domains, *route.virtual_mailbox_domains}
+    return next(name for name in names if name not in ours)
 
 
 RELAYING: Final[tuple[Callable[[Whole], None], ...]] = (_check_relaying,)

@@ -12,7 +12,7 @@ from mta.config.snapshot import Service
 from mta.util.house import MASTER_SOCKET, RELOAD_PROGRAM, stage_of
 from mta.util.listen import parse_listen
 
-__all__ = ["TEMPLATE", "render_supervisord", "template_directory"]
+__all__ = ["TEMPLATE", "render_supervisord", "template_directory", "template_environment"]
 
 TEMPLATE: Final = "etc/posthouse/supervisord.conf.j2"
 
@@ -27,9 +27,9 @@ def template_directory() -> str:
     return installed if os.path.isdir(installed) else os.path.join(package, "..", "templates")
 
 
-def render_supervisord(configuration: Configuration, generation: int) -> str:
-    """The text of supervisord.conf; ConfigError names a value that it cannot hold."""
-    environment = Environment(
+def template_environment() -> Environment:
+    """Our templates, by their destination's path; nothing in them is HTML."""
+    return Environment(
         loader=FileSystemLoader(template_directory()),
         autoescape=select_autoescape(()),
         undefined=StrictUndefined,
@@ -37,6 +37,11 @@ def render_supervisord(configuration: Configuration, generation: int) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def render_supervisord(configuration: Configuration, generation: int) -> str:
+    """The text of supervisord.conf; ConfigError names a value that it cannot hold."""
+    environment = template_environment()
     environment.filters |= {"literal": literal, "command": command_line}
     queue_directory = configuration.parameters.queue_directory
     return environment.get_template(TEMPLATE).render(

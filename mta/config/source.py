@@ -185,7 +185,8 @@ class _Reader:
             elif name.value in items:
                 first = items[name.value].key.line
                 found = f"{name} again (it is set in line {first})"
-                self._problems.add(place, "", "each name once", found, "remove one of the two")
+                way_out = "remove one of the two"
+                self._problems.add(place, name.value, "each name once", found, way_out)
             else:
                 items[name.value] = value
         return items

@@ -18,8 +18,9 @@ from typing import Any, Final
 import mta
 from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problems, complaint, quoted
+from mta.config.profile import Profile, profiles, read_profile
 from mta.config.snapshot import Name, Service
-from mta.config.source import Node, load
+from mta.config.source import Node
 from mta.config.validate import check_field, check_fields, mapping
 from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
@@ -31,13 +32,11 @@ __all__ = [
     "Table",
     "daemons",
     "item_place",
-    "profiles",
     "read_table",
 ]
 
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
-_PROFILES: Final = os.path.join(os.path.dirname(__file__), "profiles")
 # The whole house lives in one queue directory, and the master knows one pace for all rows.
 _SHARED: Final = ("queue_directory", "service_checkin_time", "service_throttle_time")
 
@@ -80,13 +79,13 @@ class Row:
 class Table:
     """The rows by name, in the order of the profile."""
 
-    profile: str
+    profile: Profile
     rows: dict[str, Row]  # those that are enabled
     names: frozenset[str]  # of all rows
     complete: bool = True  # whether it is known of all rows which they are
 
 
-NO_TABLE: Final = Table("", {}, frozenset(), complete=False)
+NO_TABLE: Final = Table(Profile(), {}, frozenset(), complete=False)
 
 
 def item_place(node: Node, index: int | None) -> Place:
@@ -94,12 +93,6 @@ def item_place(node: Node, index: int | None) -> Place:
     if index is not None and isinstance(node.value, list):
         return node.value[index].place
     return node.place
-
-
-def profiles() -> list[str]:
-    """The names of the profiles that are shipped."""
-    names = (os.path.splitext(name) for name in sorted(os.listdir(_PROFILES)))
-    return [name for name, extension in names if extension == ".yml"]
 
 
 @functools.cache
@@ -117,20 +110,17 @@ def read_table(root: Node, problems: Problems) -> Table:
     for name in entries.keys() - {"profile", "services"}:
         expected = "profile or services"
         problems.unknown(entries[name].key, name, expected, name, ("profile", "services"))
-    profile = _profile_name(root, entries, problems)
-    base: dict[str, Node] = {}
-    if profile:
-        shipped = load(os.path.join(_PROFILES, f"{profile}.yml"), problems)
-        if shipped is not None:
-            base = mapping(mapping(shipped, "", problems)["services"], "services", problems)
+    name = _profile_name(root, entries, problems)
+    profile = read_profile(name, problems) if name else Profile()
+    base = profile.rows
     own: dict[str, Node] = {}
     count = problems.count
     if "services" in entries:
         own = mapping(entries["services"], "services", problems)
-    complete = bool(profile) and problems.count == count
+    complete = bool(profile.name) and problems.count == count
     place = entries["profile"].place if "profile" in entries else root.place
     rows = {}
-    for name in base | own if profile else ():
+    for name in base | own if profile.name else ():
         row, is_known = _read_row(name, base, own, place, problems)
         complete = complete and is_known
         if row is not None:

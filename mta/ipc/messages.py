@@ -103,6 +103,7 @@ class DomainClass(enum.Enum):
     """Postfix's address classes, as far as routing needs them (ADDRESS_CLASS_README)."""
 
     VIRTUAL = "virtual"  # virtual mailbox domain: the final destination is here
+    RELAY = "relay"  # taken from anybody for another host: relay_domains
     DEFAULT = "default"  # any other domain: relayed for those who may
 
 

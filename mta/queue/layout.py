@@ -6,6 +6,8 @@
     pid                              the master's lock and own socket; qmgr's lock
     config                           the compiled configuration, which holds no secrets
 
+All but config is there only where a row of the service table needs it.
+
 The last character is random, so the 52 subfolders fill evenly. "Active" is a state inside the
 queue manager, not a folder: one rename and one crash state less a message.
 
@@ -32,8 +34,10 @@ from mta.util.house import QMGR_LOCK
 from mta.util.ownership import ANY, Ownership, described
 
 __all__ = [
+    "ALL_PARTS",
     "STATES",
     "Keepers",
+    "Parts",
     "State",
     "create_layout",
     "folder_of",
@@ -79,7 +83,19 @@ class Keepers(Struct, frozen=True):
         return cls((_ROOT, _ROOT), (owner.pw_uid, owner.pw_gid), private)
 
 
-def table(keepers: Keepers) -> dict[str, Ownership]:
+class Parts(Struct, frozen=True):
+    """What the rows of a service table need of the queue directory; unless said, all of it."""
+
+    files: bool = True  # the folders of queue files
+    private: bool = True
+    public: bool = True
+    pid: bool = True
+
+
+ALL_PARTS: Final = Parts()
+
+
+def table(keepers: Keepers, parts: Parts = ALL_PARTS) -> dict[str, Ownership]:
     """What the queue directory holds, by relative path, and whose it is; parents come first."""
     open_to_all = Ownership(*keepers.house, _OPEN)
     closed = Ownership(*keepers.mail, 0o700)
@@ -87,9 +103,16 @@ def table(keepers: Keepers) -> dict[str, Ownership]:
     if keepers.private is not None:
         private = Ownership(keepers.house[0], keepers.private, 0o710)
         pid = Ownership(*keepers.house, 0o711)  # qmgr passes it on the way to its lock
-    entries = {"": open_to_all, "config": open_to_all, "public": open_to_all}
-    entries |= {"private": private, "pid": pid, QMGR_LOCK: Ownership(*keepers.mail, 0o600)}
-    for state in STATES:
+    entries = {"": open_to_all, "config": open_to_all}
+    if parts.public:
+        entries["public"] = open_to_all
+    if parts.private:
+        entries["private"] = private
+    if parts.pid:
+        entries["pid"] = pid
+        if parts.files:
+            entries[QMGR_LOCK] = Ownership(*keepers.mail, 0o600)
+    for state in STATES if parts.files else ():
         entries[state] = closed
         entries.update((f"{state}/{digit}", closed) for digit in ALPHABET)
     return entries
@@ -107,7 +130,9 @@ def path_of(state: State, queue_id: str) -> str:
     return f"{state}/{queue_id[-1]}/{queue_id}"
 
 
-def create_layout(queue_directory: str, keepers: Keepers | None = None) -> list[str]:
+def create_layout(
+    queue_directory: str, keepers: Keepers | None = None, parts: Parts = ALL_PARTS
+) -> list[str]:
     """Make what is missing and set right what differs; return the paths that were changed.
 
     Without `keepers` all is this process's user's. NotADirectoryError names a path that is
@@ -117,7 +142,7 @@ def create_layout(queue_directory: str, keepers: Keepers | None = None) -> list[
     make_folder(os.path.dirname(os.path.abspath(queue_directory)))
     with ExitStack() as stack:
         opened: dict[str, int] = {}
-        for name, wanted in table(keepers or Keepers.alone()).items():
+        for name, wanted in table(keepers or Keepers.alone(), parts).items():
             path = os.path.join(queue_directory, name)
             above, _, last = name.rpartition("/")
             parent = opened[above] if name else None

@@ -24,11 +24,14 @@ from mta.master.channel import Bye, Command, Crossing
 
 LISTENER = "ipc:private/rewrite"
 VIRTUAL, DEFAULT = DomainClass.VIRTUAL, DomainClass.DEFAULT
+RELAY = DomainClass.RELAY
 PARAMETERS: dict[str, object] = {
     "myhostname": "posthouse.test",
     "virtual_mailbox_domains": ["example.org", "example.net"],
     "virtual_transport": "virtual",
     "default_transport": "smtp",
+    "relay_domains": ["relayed.test", "inside.relayed.test"],
+    "relay_transport": "inward",
 }
 
 
@@ -114,6 +117,10 @@ ROUTES = [
     ("postmaster", "postmaster@posthouse.test", VIRTUAL, "virtual", "posthouse.test"),
     ("PostMaster", "PostMaster@posthouse.test", VIRTUAL, "virtual", "posthouse.test"),
     ("postmaster@posthouse.test", "postmaster@posthouse.test", VIRTUAL, "virtual", None),
+    ("user@relayed.test", "user@relayed.test", RELAY, "inward", "relayed.test"),
+    ("postmaster@Relayed.test", "postmaster@relayed.test", RELAY, "inward", "relayed.test"),
+    ("u@inside.relayed.test", "u@inside.relayed.test", RELAY, "inward", "inside.relayed.test"),
+    ("user@sub.relayed.test", "user@sub.relayed.test", DEFAULT, "smtp", "sub.relayed.test"),
     ("root@posthouse.test", "root@posthouse.test", DEFAULT, "smtp", "posthouse.test"),
     ("postmaster@other.test", "postmaster@other.test", DEFAULT, "smtp", "other.test"),
     ("double-bounce@example.org", "double-bounce@example.org", VIRTUAL, "virtual", "example.org"),
@@ -142,6 +149,69 @@ def test_host_that_carries_no_foreign_mail(short_path: Path, listener: socket.so
         reply = client.resolve("postmaster")
         assert isinstance(reply, Resolved)
         assert reply.transport == "virtual"
+
+
+NOTHING_HERE: dict[str, object] = {"virtual_mailbox_domains": []}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "address", "transport", "nexthop"),
+    [
+        ({}, "x@relayed.test", "inward", "relayed.test"),
+        ({"relayhost": "[out.test]"}, "x@relayed.test", "inward", "[out.test]"),
+        (
+            {"relayhost": "[out.test]", "relay_transport": "inward:[hub.test]"},
+            "x@relayed.test",
+            "inward",
+            "[hub.test]",
+        ),
+        ({"default_transport": ""}, "x@relayed.test", "inward", "relayed.test"),
+        (NOTHING_HERE, "postmaster", "smtp", "posthouse.test"),
+        (NOTHING_HERE | {"virtual_transport": ""}, "postmaster", "smtp", "posthouse.test"),
+        (NOTHING_HERE | {"relayhost": "[out.test]"}, "postmaster", "smtp", "[out.test]"),
+        (
+            NOTHING_HERE | {"default_transport": "smtp:[out.test]"},
+            "Postmaster@posthouse.test",
+            "smtp",
+            "[out.test]",
+        ),
+        (
+            NOTHING_HERE | {"default_transport": "", "relay_transport": "inward:[hub.test]"},
+            "postmaster",
+            "inward",
+            "[hub.test]",
+        ),
+        (
+            NOTHING_HERE | {"relay_domains": ["posthouse.test"]},
+            "postmaster",
+            "inward",
+            "posthouse.test",
+        ),
+    ],
+)
+def test_what_is_taken_from_anybody_for_other_hosts(
+    short_path: Path,
+    listener: socket.socket,
+    parameters: Mapping[str, object],
+    address: str,
+    transport: str,
+    nexthop: str,
+) -> None:
+    """The next hop: the transport's own, relayhost, the domain, as relay_transport of Postfix."""
+    with start(short_path, listener, parameters), Client(listener) as client:
+        reply = client.resolve(address)
+        assert isinstance(reply, Resolved)
+        assert (reply.domain_class, reply.transport, reply.nexthop) == (RELAY, transport, nexthop)
+
+
+def test_postmaster_has_a_mailbox_where_a_row_delivers(
+    short_path: Path, listener: socket.socket
+) -> None:
+    parameters = NOTHING_HERE | {"virtual_transport": "rewrite"}  # the one row of this table
+    with start(short_path, listener, parameters), Client(listener) as client:
+        reply = client.resolve("postmaster")
+        assert isinstance(reply, Resolved)
+        assert (reply.domain_class, reply.transport) == (VIRTUAL, "rewrite")
 
 
 @pytest.mark.parametrize("local", ["double-bounce", "Double-BOUNCE", '"double-bounce"'])

@@ -143,12 +143,20 @@ class TestRelaying:
             ([], "", BOB, 250),
             ([], "", "postmaster", 250),
             ([], "smtp", "postmaster@elsewhere.test", 554),
+            ([], "smtp", "x@relayed.test", 250),
+            ([], "", "x@relayed.test", 250),
+            ([], "smtp", "x@sub.relayed.test", 554),
+            ([], "smtp", '"x@elsewhere.test"@relayed.test', 250),
+            ([], "smtp", "x%elsewhere.test@relayed.test", 250),
+            ([], "smtp", "@relayed.test:x@elsewhere.test", 554),
         ],
     )
     def test_no_relaying_for_strangers(
         self, open_smtpd: Open, mynetworks: list[str], transport: str, recipient: str, code: int
     ) -> None:
-        house = open_smtpd(mynetworks=mynetworks, default_transport=transport)
+        house = open_smtpd(
+            mynetworks=mynetworks, default_transport=transport, relay_domains=["relayed.test"]
+        )
         with house.client() as client:
             client.greeted().say("MAIL FROM:<alice@client.test>", 250)
             reply = client.say(f"RCPT TO:<{recipient}>", code)

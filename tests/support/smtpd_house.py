@@ -82,7 +82,7 @@ class Rewrite(Service):
     def __init__(self, path: Path, snapshot: Snapshot) -> None:
         self.open = threading.Event()
         self.open.set()
-        self._router = Router(snapshot.parameters)
+        self._router = Router(snapshot.parameters, ())
         super().__init__(path, RewriteRequest)
 
     def serve(self, requests: Iterator[tuple[int, Any]], connection: socket.socket) -> None:

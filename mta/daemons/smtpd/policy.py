@@ -2,6 +2,7 @@
 
 domain class   destination
 VIRTUAL        ours
+RELAY          ours, if a transport carries mail there
 DEFAULT        anybody's
 """
 
@@ -14,7 +15,8 @@ __all__ = ["check_relay"]
 
 def check_relay(resolved: Resolved, original: str, *, trusted: bool) -> None:
     """Whether mail may go there; MailError if not. `trusted` is a client in mynetworks."""
-    ours = resolved.domain_class is DomainClass.VIRTUAL
+    relayed = resolved.domain_class is DomainClass.RELAY and resolved.transport != ""
+    ours = relayed or resolved.domain_class is DomainClass.VIRTUAL
     status = refusal(original, ours=ours, trusted=trusted, transport=resolved.transport)
     if status is not None:
         raise MailError(status)

@@ -38,7 +38,7 @@ def test_the_example_of_the_service_table_is_valid(folder: ConfigurationFolder) 
 @pytest.mark.parametrize(
     ("name", "default"),
     [
-        ("queue_directory", "none, it must be set"),
+        ("daemon", "none, it must be set"),
         ("myhostname", "the host's own name"),
         ("mynetworks", '`["127.0.0.0/8", "::1/128"]`'),
         ("smtpd_timeout", "`5m`"),

@@ -71,7 +71,7 @@ def test_values_are_those_of_yaml_1_2(text: str, value: Plain) -> None:
         (
             "a: 1\nb: 2\na: 3\n",
             (
-                'main.yml:3:1: expected each name once, got "a" again (it is set in line 1); '
+                'main.yml:3:1: a: expected each name once, got "a" again (it is set in line 1); '
                 "remove one of the two"
             ),
         ),

@@ -1,0 +1,76 @@
+"""What a table asks of main.yml: what its profile says, and a way for the postmaster's mail.
+
+A host without mailboxes takes mail for its postmaster all the same (RFC 5321, 4.5.1), and sends it
+the way of its other mail. By MX that way leads back to this host.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from mta.config.parameters import Parameters
+from mta.config.problems import quoted
+from mta.config.table import Table
+from mta.config.whole import Whole, WholeCheck
+from mta.proto.nexthop import split_transport
+
+__all__ = ["DEMANDS"]
+
+_CLIENTS: Final = ("smtp", "lmtp")
+_WAY: Final = (
+    *("double_bounce_recipient", "myhostname", "relayhost", "relay_domains"),
+    *("default_transport", "relay_transport", "virtual_transport", "virtual_mailbox_domains"),
+)
+
+
+def _check_required(whole: Whole) -> None:
+    profile = whole.table.profile
+    for name, text in profile.requires.items():
+        if name not in whole.unsound and not getattr(whole.parameters, name):
+            expected = f"a value, for the profile {profile.name} requires one"
+            whole.problems.add(whole.place_of(name), f"main.{name}", expected, "nothing", text)
+
+
+def _check_refused(whole: Whole) -> None:
+    profile = whole.table.profile
+    for name, text in profile.refuses.items():
+        if name not in whole.unsound and getattr(whole.parameters, name):
+            expected, found = f"nothing, in the profile {profile.name}", "a value"
+            whole.problems.add(whole.place_of(name), f"main.{name}", expected, found, text)
+
+
+def _check_postmaster(whole: Whole) -> None:
+    parameters, profile = whole.parameters, whole.table.profile
+    asked = any(not getattr(parameters, name) for name in profile.requires)
+    if not whole.table.rows or asked or not _comes_back(parameters, whole.table):
+        return
+    own, name = parameters.myhostname, "double_bounce_recipient"
+    example = (*parameters.relay_domains, "example.com")[0]
+    expected = "an address elsewhere, for mail for this host's postmaster would come back to it"
+    found = quoted(f"{parameters.double_bounce_recipient.partition('@')[0]}@{own}")
+    way_out = f"name somebody, such as postmaster@{example}, or set relayhost"
+    whole.problems.add(whole.place_of(name), f"main.{name}", expected, found, way_out)
+
+
+def _comes_back(parameters: Parameters, table: Table) -> bool:
+    """Whether notices go to a postmaster of this host who cannot be reached."""
+    own = parameters.myhostname
+    _, at, domain = parameters.double_bounce_recipient.rpartition("@")
+    if at and domain.lower() != own:
+        return False
+    mailboxes = parameters.virtual_transport.partition(":")[0] in table.names
+    if mailboxes or parameters.virtual_mailbox_domains or own in parameters.relay_domains:
+        return False
+    way = parameters.default_transport or parameters.relay_transport
+    if not way:
+        return True
+    transport, nexthop = split_transport(way)
+    row = table.rows.get(transport)
+    is_client = row is not None and row.service.daemon in _CLIENTS
+    return is_client and not (nexthop or parameters.relayhost)
+
+
+DEMANDS: Final[tuple[Callable[[Whole], None], ...]] = (
+    WholeCheck((), (), _check_required),
+    WholeCheck((), (), _check_refused),
+    WholeCheck(_WAY, ("daemon",), _check_postmaster),
+)
