@@ -5,12 +5,11 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mta.config.checks import check_meaning
 from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problem, Problems
 from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, load
-from mta.config.table import NO_TABLE, SERVICES, Table, read_table
+from mta.config.table import NO_TABLE, SERVICES, read_table
 from mta.config.validate import check_fields, mapping
 from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
@@ -74,22 +73,23 @@ def compile_configuration(directory: str) -> Configuration:
     problems = Problems()
     main = load(os.path.join(directory, MAIN), problems)
     services = load(os.path.join(directory, SERVICES), problems)
-    table = NO_TABLE if services is None else read_table(services, problems)
-    whole = _judged(main, table, problems)
+    whole = _judged(main, services, problems)
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=table.profile,
+        profile=whole.table.profile,
         python=sys.executable,
         parameters=whole.parameters,
-        services=tuple(row.service for row in table.rows.values()),
+        services=tuple(row.service for row in whole.table.rows.values()),
         warnings=problems.warnings,
         places=_places(whole),
     )
 
 
-def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
+def _judged(main: Node | None, services: Node | None, problems: Problems) -> Whole:
     """Ask how everything fits together that is sound by itself."""
+    from mta.config.checks import check_meaning  # noqa: PLC0415 - who needs one path needs no checks
+
     entries, values, place = {}, dict[str, Any](), Place(MAIN)
     if main is not None:
         entries, place = mapping(main, "main", problems), main.place
@@ -99,6 +99,7 @@ def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
         unsound = frozenset(Parameters.__struct_fields__)
     needed = dict.fromkeys(_REQUIRED, "/")  # nobody sees it, for there is an error
     parameters = Parameters(**needed | values)
+    table = NO_TABLE if services is None else read_table(services, problems)
     whole = Whole(parameters, entries, place, unsound, table, problems)
     check_meaning(whole)
     return whole

@@ -75,7 +75,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "a merge key": ("a: &a {b: 1}\nc: {<<: *a}\n", "expected no anchors"),
     "depth": ("[" * 500_000, "expected at most 16 levels"),
     "50,000 unknown names": (
-        "".join(f"mynetwork{n}: 1\n" for n in range(50_000)),
+        MAIN + "".join(f"mynetwork{n}: 1\n" for n in range(50_000)),
         f"expected at most {KEPT} errors to tell, got 49900 more",
     ),
     "100,000 wrong items": (
