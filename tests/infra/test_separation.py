@@ -201,7 +201,9 @@ def test_a_link_that_the_queues_owner_plants_is_not_followed(house: Instance, fo
         refused = house.mta("render", succeeds=False)
         assert f"{house.queue}/{folder}: expected a directory" in refused.stderr
         checked = house.mta("check", "--host", succeeds=False)
-        assert f"{house.queue}/{folder}: expected a directory, got a symbolic link" in checked.stderr
+        assert (
+            f"{house.queue}/{folder}: expected a directory, got a symbolic link" in checked.stderr
+        )
     finally:
         (house.queue / folder).unlink()
         (house.queue / f"{folder}.away").rename(house.queue / folder)

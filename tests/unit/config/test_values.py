@@ -252,6 +252,27 @@ def test_mistakes_in_main_yml(folder: ConfigurationFolder, line: str, problem: s
             ),
         ),
         (
+            'listen: ["inet:127.0.0.1:25", "inet:0.0.0.0:25"]',
+            (
+                "3:40: services.smtp.listen[1]: expected an address that can be bound beside "
+                "inet:127.0.0.1:25 of services.smtp, got inet:0.0.0.0:25"
+            ),
+        ),
+        (
+            'listen: ["inet:[::]:25", "inet:0.0.0.0:25", "inet:[::1]:25", "inet:0.0.0.0:26"]',
+            (
+                "3:54: services.smtp.listen[2]: expected an address that can be bound beside "
+                "inet:[::]:25 of services.smtp, got inet:[::1]:25"
+            ),
+        ),
+        (
+            'listen: ["inet:[::ffff:127.0.0.1]:25"]',
+            (
+                "3:19: services.smtp.listen[0]: expected the IPv4 address itself, "
+                "inet:127.0.0.1:25, got inet:[::ffff:127.0.0.1]:25"
+            ),
+        ),
+        (
             'listen: ["unix:private/x", "ipc:private/x"]',
             (
                 "3:37: services.smtp.listen[1]: expected a place that no row has yet "
