@@ -88,6 +88,40 @@ def test_an_open_relay_is_an_error_with_its_proof(
     assert not folder.queue.exists()
 
 
+@pytest.mark.parametrize(
+    ("main", "services"),
+    [
+        (OPEN, EVERYWHERE),
+        ("hopcount_limit: 0\n", SERVICES),
+        ("smtpd_tls_security_level: may\n", SERVICES),
+        ("&a\n", SERVICES),
+        ("", "profile: hubb\n"),
+        ("", SERVICES.replace("2525", "x")),
+        ("", SERVICES + "  qmgr: {numprocs: 2}\n"),
+        ("", SERVICES + '  other: {daemon: smtpd, listen: ["inet:0.0.0.0:2525"]}\n'),
+    ],
+)
+def test_what_it_refuses_is_never_put_live(
+    run_mta: RunMta, folder: ConfigurationFolder, main: str, services: str
+) -> None:
+    run_mta("render")
+    before = contents(folder.queue)
+    folder.main(main)
+    folder.services(services)
+    errors = run_mta("check", status=os.EX_CONFIG).stderr
+    for command in ("render", "start"):
+        refused = run_mta(command, status=os.EX_CONFIG)
+        assert refused.stderr.replace("mta: ", "") == errors
+    assert contents(folder.queue) == before
+    with MasterDouble(folder.queue, status=lambda: status_of(1)) as master:
+        run_mta("reload", status=os.EX_CONFIG)
+        assert {name for name, *_ in master.calls} <= {"status"}
+    assert sorted(path.name for path in (folder.queue / "config").iterdir()) == [
+        "1.json",
+        "supervisord.conf",
+    ]
+
+
 def test_colour_is_for_terminals(folder: ConfigurationFolder) -> None:
     folder.main(f"{QUIET}hopcount_limit: 0\nqueue_minfree: 1\n")
     arguments = ["-c", str(folder.directory), "check"]

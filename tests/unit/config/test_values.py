@@ -116,6 +116,13 @@ def row(text: str) -> str:
             ),
         ),
         (
+            "maximal_backoff_time: 60",
+            (
+                "5:23: main.maximal_backoff_time: expected at least minimal_backoff_time, 300s, "
+                "got 60s"
+            ),
+        ),
+        (
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
