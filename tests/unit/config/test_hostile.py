@@ -90,6 +90,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "one huge scalar": (f"myhostname: {'a' * 1_000_000}\n", "expected a domain name"),
     "one huge list in a scalar": (f"myhostname: '{'a.' * 500_000}'\n", "expected a domain name"),
     "one huge name": (f"? {'a' * 1_000_000}\n: 1\n", "expected the name of a parameter"),
+    "40,000 domains where strangers would be": (
+        MAIN.replace("[127.0.0.0/8, ", "[0.0.0.0/0, ").replace(
+            "[posthouse.test, other.test]",
+            f"[elsewhere.example, {', '.join(f'elsewhere{n}.example' for n in range(1, 40_000))}]",
+        ),
+        "C: RCPT TO:<victim@elsewhere40000.example>",
+    ),
     "a long number": (f"hopcount_limit: {'9' * 500_000}\n", "expected an integer"),
     "NULs": ("a: \0\0\0\n", "expected YAML, got what is none"),
     "an escaped NUL": (f'{MAIN}relayhost: "a\\0b"\n', 'got "a\\u0000b"'),
@@ -113,6 +120,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts(folder: ConfigurationFolder, name: str) -> None:
     text, told = TEXTS[name]
+    folder.services("profile: hub\n")
     (folder.directory / "main.yml").write_text(text)
     assert any(told in line for line in refused(folder)), refused(folder)[:3]
 
