@@ -16,10 +16,10 @@ from mta.commands.host import faults, is_ours, lacks
 from mta.commands.output import as_text
 from mta.commands.render import validated
 from mta.config.compile import Configuration
-from mta.config.errors import ConfigError
+from mta.config.errors import ConfigError, SnapshotError
 from mta.config.generations import differences
 from mta.config.parameters import Parameters
-from mta.config.problems import Problem, Severity
+from mta.config.problems import Place, Problem, Severity
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, load_snapshot
 from mta.config.validate import used
 
@@ -85,14 +85,25 @@ def _findings(directory: str, host: bool) -> _Findings:
     except ConfigError as error:
         return _Findings(errors=error.problems, warnings=error.warnings, host=[])
     names = " ".join(row.name for row in configuration.services) or "none"
-    changes, needs_restart = _compared(configuration)
+    wrong = _host_faults(configuration) if host else []
+    try:
+        changes, needs_restart = _compared(configuration)
+    except SnapshotError as error:
+        changes, needs_restart = (), ()
+        wrong = [*(wrong or ()), _damage(configuration, error)]
     return _Findings(
         valid=f"profile {configuration.profile}, services {names}",
         warnings=configuration.warnings,
         changes=changes,
         needs_restart=needs_restart,
-        host=_host_faults(configuration) if host else [],
+        host=wrong,
     )
+
+
+def _damage(configuration: Configuration, error: SnapshotError) -> Problem:
+    """The system runs with a generation that it could start no daemon with."""
+    place = os.path.join(configuration.parameters.queue_directory, SNAPSHOT_DIRECTORY)
+    return Problem(Place(place), "", "a generation in force that can be read", str(error))
 
 
 def _tell(findings: _Findings) -> None:

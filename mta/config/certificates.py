@@ -34,7 +34,8 @@ def check_certificate(view: View) -> None:
     if level == "none":
         return
     if not certificate:
-        _complain(view, _CERTIFICATE, f"a file, for {_LEVEL} is {level}", "nothing")
+        expected = f"{_CERTIFICATE} to name a certificate, for {_LEVEL} is {level}"
+        _complain(view, _CERTIFICATE, expected, "nothing")
         return
     for parameter, path in ((_CERTIFICATE, certificate), (_KEY, key)):
         if path and os.path.dirname(os.path.normpath(path)) == "/":

@@ -83,9 +83,12 @@ def _check_name_servers(view: View) -> None:
 
 def _check_backoff(view: View) -> None:
     least, most = view.parameters.minimal_backoff_time, view.parameters.maximal_backoff_time
-    if least > most:
+    if least > most and view.sets("minimal_backoff_time"):
         expected = f"at most maximal_backoff_time, {most:g}s"
-        view.complain(("minimal_backoff_time", "maximal_backoff_time"), expected, f"{least:g}s")
+        view.complain(("minimal_backoff_time",), expected, f"{least:g}s")
+    elif least > most:
+        expected = f"at least minimal_backoff_time, {least:g}s"
+        view.complain(("maximal_backoff_time",), expected, f"{most:g}s")
 
 
 def _check_default_transport(whole: Whole) -> None:

@@ -5,13 +5,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.checks import check_meaning
 from mta.config.parameters import Parameters
 from mta.config.places import MAIN
 from mta.config.problems import Place, Problem, Problems
 from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, load
-from mta.config.table import NO_TABLE, SERVICES, Table, read_table
+from mta.config.table import NO_TABLE, SERVICES, read_table
 from mta.config.validate import check_fields, mapping
 from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
@@ -66,22 +65,23 @@ def compile_configuration(directory: str) -> Configuration:
     problems = Problems()
     main = load(os.path.join(directory, MAIN), problems)
     services = load(os.path.join(directory, SERVICES), problems)
-    table = NO_TABLE if services is None else read_table(services, problems)
-    whole = _judged(main, table, problems)
+    whole = _judged(main, services, problems)
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=table.profile.name,
+        profile=whole.table.profile.name,
         python=sys.executable,
         parameters=whole.parameters,
-        services=tuple(row.service for row in table.rows.values()),
+        services=tuple(row.service for row in whole.table.rows.values()),
         warnings=problems.warnings,
         places=_places(whole),
     )
 
 
-def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
+def _judged(main: Node | None, services: Node | None, problems: Problems) -> Whole:
     """Ask how everything fits together that is sound by itself."""
+    from mta.config.checks import check_meaning  # noqa: PLC0415 - who needs one path needs no checks
+
     entries, values, place = {}, dict[str, Any](), Place(MAIN)
     if main is not None:
         entries, place = mapping(main, "main", problems), main.place
@@ -89,6 +89,7 @@ def _judged(main: Node | None, table: Table, problems: Problems) -> Whole:
     unsound = frozenset(entries) - values.keys()
     if main is None or not isinstance(main.value, dict):
         unsound = frozenset(Parameters.__struct_fields__)
+    table = NO_TABLE if services is None else read_table(services, problems)
     whole = Whole(Parameters(**values), entries, place, unsound, table, problems)
     check_meaning(whole)
     return whole

@@ -113,6 +113,12 @@ def _warn_of_lifetime(view: View) -> None:
             _warn(view, name, expected, f"{lifetime:g}s")
 
 
+def _warn_of_reuse(view: View) -> None:
+    name, cached = "smtp_connection_reuse_time_limit", "smtp_connection_cache_time_limit"
+    if view.sets(name) and not getattr(view.parameters, cached):
+        _warn(view, name, f"{cached} to keep sessions for another use", "0s")
+
+
 def _warn_of_delay(view: View) -> None:
     delay, lifetime = view.parameters.delay_warning_time, view.parameters.maximal_queue_lifetime
     if view.sets("delay_warning_time") and 0 < lifetime <= delay:
@@ -187,6 +193,10 @@ _WARNINGS: Final = (
         ("maximal_queue_lifetime", "bounce_queue_lifetime", "minimal_backoff_time"),
         _warn_of_lifetime,
     ),
+    (
+        ("smtp_connection_reuse_time_limit", "smtp_connection_cache_time_limit"),
+        _warn_of_reuse,
+    ),
     (("delay_warning_time", "maximal_queue_lifetime"), _warn_of_delay),
     (("queue_minfree", "message_size_limit"), _warn_of_free_space),
 )
@@ -194,6 +204,8 @@ _WARNINGS: Final = (
 EFFECTS: Final[tuple[Callable[[Whole], None], ...]] = (
     *(ViewCheck(reads, run) for reads, run in _WARNINGS),
     _no_more_than("header_size_limit", "message_size_limit"),
+    _no_more_than("smtpd_content_line_limit", "message_size_limit"),
+    _no_more_than("bounce_size_limit", "message_size_limit"),
     _no_more_than("smtp_mx_session_limit", "smtp_mx_address_limit"),
     _no_more_than("initial_destination_concurrency", "default_destination_concurrency_limit"),
     WholeCheck((), ("daemon", "command", "settings"), _warn_of_unused),

@@ -22,7 +22,9 @@ _SPECIAL_V4: Final = tuple(
     )
 )
 _GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
-_SPECIAL_V6: Final = tuple(map(ipaddress.IPv6Network, ("2001:db8::/32", "3fff::/20")))
+_SPECIAL_V6: Final = tuple(
+    map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+)
 
 _Net = TypeVar("_Net", ipaddress.IPv4Network, ipaddress.IPv6Network)
 

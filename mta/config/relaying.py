@@ -30,7 +30,8 @@ __all__ = ["RELAYING"]
 # Lengths of prefixes, by IP version: the widest network that one may own, and that one may mean.
 _OWNED: Final = {4: 8, 6: 20}
 _MEANT: Final = {4: 16, 6: 32}
-_ROUTE: Final = ("default_transport", "relay_domains", "virtual_mailbox_domains")
+_DOMAINS: Final = tuple(name for name in Parameters.__struct_fields__ if name.endswith("_domains"))
+_ROUTE: Final = ("default_transport", *_DOMAINS)
 _KEYS: Final = ("daemon", "listen", "command")
 _TERMS: Final = (
     *("mynetworks", "myhostname", "smtpd_banner", "soft_bounce", "smtpd_tls_security_level"),
@@ -147,8 +148,8 @@ def _proof(door: _Door, address: str, route: Parameters) -> list[str]:
 
 def _elsewhere(route: Parameters) -> str:
     """A domain that is not ours, of those that nobody can have (RFC 2606)."""
+    ours = frozenset(domain for name in _DOMAINS for domain in getattr(route, name))
     names = (f"elsewhere{number or ''}.example" for number in count())
-    ours = {*route.relay_domains, *route.virtual_mailbox_domains}
     return next(name for name in names if name not in ours)
 
 

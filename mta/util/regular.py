@@ -31,13 +31,16 @@ def read_regular(path: str, limit: int) -> bytes:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags)
-    except OSError as error:
+    except OSError:
         # A socket cannot be opened at all, and the error does not say why.
-        _refuse(_mode(path), error)
+        _refuse(_mode(path))
         raise
-    with open(descriptor, "rb") as file:
-        _refuse(os.fstat(descriptor).st_mode, None)
-        data = file.read(limit + 1)
+    try:
+        _refuse(os.fstat(descriptor).st_mode)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise TooLargeError(f"more than {limit} octets")
     return data
@@ -50,7 +53,7 @@ def _mode(path: str) -> int:
         return 0
 
 
-def _refuse(mode: int, cause: OSError | None) -> None:
+def _refuse(mode: int) -> None:
     for is_kind, name in _KINDS:
         if is_kind(mode):
-            raise NotRegularError(name) from cause
+            raise NotRegularError(name)

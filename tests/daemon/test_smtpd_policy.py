@@ -31,10 +31,13 @@ def test_the_client_by_its_socket(peer: object, client: Client, text: str) -> No
         ("::1", True),
         ("::2", False),
         ("", False),
+        ("192.0.2.1", True),
+        ("192.0.3.1", False),
     ],
 )
 def test_mynetworks(address: str, within: bool) -> None:
-    assert (Client(address, 1) in Networks(("127.0.0.0/8", "::1/128"))) is within
+    networks = ("127.0.0.0/8", "::1/128", "::ffff:192.0.2.0/120")
+    assert (Client(address, 1) in Networks(networks)) is within
 
 
 def test_patience_with_a_command() -> None:

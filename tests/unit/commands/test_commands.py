@@ -201,5 +201,7 @@ def test_generation_in_force_that_is_damaged(run_mta: RunMta, folder: Configurat
     (folder.queue / "config" / "1.json").write_text("{")
     with MasterDouble(folder.queue, status=lambda: status_of(1)):
         result = run_mta("check", status=os.EX_CONFIG)
-    assert result.stderr.startswith(f"mta: {folder.queue}/config/1.json: ")
+        (fault,) = json.loads(run_mta("check", "--json", status=os.EX_CONFIG).stdout)["host"]
+    assert fault["found"].startswith(f"{folder.queue}/config/1.json: ")
+    assert f"got {fault['found']}\n" in result.stderr
     assert "run `mta render`" in result.stderr

@@ -53,8 +53,8 @@ def test_no_certificate(folder: ConfigurationFolder) -> None:
     folder.main("smtpd_tls_security_level: may\n")
     (problem,) = folder.problems()
     assert problem == (
-        "main.yml:5:27: main.smtpd_tls_security_level: expected a file, for "
-        "smtpd_tls_security_level is may, got nothing"
+        "main.yml:5:27: main.smtpd_tls_security_level: expected smtpd_tls_cert_file to name a "
+        "certificate, for smtpd_tls_security_level is may, got nothing"
     )
 
 
@@ -121,7 +121,10 @@ class TestRows:
             "profile: hub\nservices:\n  smtp:\n    settings: {smtpd_tls_security_level: may}\n"
         )
         (problem,) = folder.problems()
-        assert "services.smtp.settings.smtpd_tls_security_level: expected a file" in problem
+        assert (
+            "services.smtp.settings.smtpd_tls_security_level: expected smtpd_tls_cert_file to"
+            in problem
+        )
 
     def test_a_row_with_another_key(
         self, folder: ConfigurationFolder, pair: Pair, tmp_path: Path

@@ -119,6 +119,13 @@ def row(text: str) -> str:
             ),
         ),
         (
+            "maximal_backoff_time: 60",
+            (
+                "5:23: main.maximal_backoff_time: expected at least minimal_backoff_time, 300s, "
+                "got 60s"
+            ),
+        ),
+        (
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
@@ -278,6 +285,27 @@ def test_mistakes_in_main_yml(folder: ConfigurationFolder, line: str, problem: s
             (
                 "3:36: services.smtp.listen[1]: expected a place that no row has yet "
                 "(services.smtp has this one), got inet:[0::1]:25"
+            ),
+        ),
+        (
+            'listen: ["inet:127.0.0.1:25", "inet:0.0.0.0:25"]',
+            (
+                "3:40: services.smtp.listen[1]: expected an address that can be bound beside "
+                "inet:127.0.0.1:25 of services.smtp, got inet:0.0.0.0:25"
+            ),
+        ),
+        (
+            'listen: ["inet:[::]:25", "inet:0.0.0.0:25", "inet:[::1]:25", "inet:0.0.0.0:26"]',
+            (
+                "3:54: services.smtp.listen[2]: expected an address that can be bound beside "
+                "inet:[::]:25 of services.smtp, got inet:[::1]:25"
+            ),
+        ),
+        (
+            'listen: ["inet:[::ffff:127.0.0.1]:25"]',
+            (
+                "3:19: services.smtp.listen[0]: expected the IPv4 address itself, "
+                "inet:127.0.0.1:25, got inet:[::ffff:127.0.0.1]:25"
             ),
         ),
         (

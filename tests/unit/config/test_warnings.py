@@ -108,6 +108,20 @@ def test_nothing_to_warn_of(folder: ConfigurationFolder) -> None:
             ),
         ),
         (
+            "bounce_size_limit: 20000000",
+            (
+                "6:20: bounce_size_limit: expected at most message_size_limit, 10240000, beyond "
+                "which nothing comes, got 20000000"
+            ),
+        ),
+        (
+            "smtp_connection_reuse_time_limit: 10s\nsmtp_connection_cache_time_limit: 0",
+            (
+                "6:35: smtp_connection_reuse_time_limit: expected smtp_connection_cache_time_limit "
+                "to keep sessions for another use, got 0s"
+            ),
+        ),
+        (
             "mynetworks: [9.0.0.0/8]",
             (
                 "6:13: mynetworks: expected networks of your own, for clients in them "
