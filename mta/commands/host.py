@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import mta
-from mta.commands.extent import parts_of
+from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
-from mta.queue.clearance import holds_mail
 from mta.queue.layout import Keepers, table
 from mta.util.house import QMGR_LOCK
 from mta.util.ownership import (
@@ -39,7 +38,7 @@ from mta.util.ownership import (
     stranger,
 )
 
-__all__ = ["Fault", "faults", "is_ours", "keepers_of"]
+__all__ = ["Fault", "faults", "house_of", "is_ours", "keepers_of"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
@@ -87,12 +86,16 @@ class _Host:
                 yield row, snapshot.parameters_for(row)
 
 
-def keepers_of(configuration: Configuration) -> Keepers:
-    """To whom the queue directory belongs when this user renders it."""
-    if os.geteuid() != _ROOT or not configuration.services:
+def keepers_of(parameters: Parameters) -> Keepers:
+    """To whom the queue directory belongs when this user renders it for a table with rows."""
+    if os.geteuid() != _ROOT:
         return Keepers.alone()
-    parameters = configuration.parameters
     return Keepers.separated(parameters.mail_owner, parameters.private_group)
+
+
+def house_of(configuration: Configuration) -> Keepers:
+    """The same for a whole configuration: without a row all is whose who renders it."""
+    return keepers_of(configuration.parameters) if configuration.services else Keepers.alone()
 
 
 def is_ours(configuration: Configuration) -> bool:
@@ -110,7 +113,7 @@ def faults(configuration: Configuration) -> list[Fault]:
     users = {row.user for row in configuration.services if row.user} if is_root else set()
     host = _Host(
         configuration=configuration,
-        keepers=keepers_of(configuration),
+        keepers=house_of(configuration),
         is_root=is_root,
         trusted=frozenset({_ROOT, os.geteuid()}),
         users={name: account(name) for name in sorted(users)},
@@ -122,9 +125,8 @@ def faults(configuration: Configuration) -> list[Fault]:
 def _queue(host: _Host) -> Iterator[Fault]:
     top = host.parameters.queue_directory
     parts = parts_of(host.configuration.services)
-    if not parts.files and holds_mail(top):
-        remedy = "enable qmgr and cleanup again, or see `mta queue list` and `mta queue delete`"
-        yield Fault(top, "there is mail in the queue, and no row of the table works on it", remedy)
+    if stranded := stranded_mail(top, parts):
+        yield Fault(top, stranded, "enable qmgr and cleanup again, or use `mta queue delete`")
     for name, wanted in table(host.keepers, parts).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)

@@ -69,7 +69,7 @@ def compile_configuration(directory: str) -> Configuration:
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=table.profile.name,
+        profile=table.profile,
         python=sys.executable,
         parameters=parameters,
         services=tuple(row.service for row in table.rows.values()),

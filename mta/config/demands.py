@@ -26,15 +26,14 @@ class Misfit:
 
 def misfits(parameters: Parameters, table: Table) -> list[Misfit]:
     """What main.yml lacks or has too much."""
-    profile = table.profile
     found = [
-        Misfit(name, f"required by the profile {profile.name}: {text}")
-        for name, text in profile.requires.items()
+        Misfit(name, f"required by the profile {table.profile}: {text}")
+        for name, text in table.requires.items()
         if not getattr(parameters, name)
     ]
     found += [
-        Misfit(name, f"not for the profile {profile.name}: {text}")
-        for name, text in profile.refuses.items()
+        Misfit(name, f"not for the profile {table.profile}: {text}")
+        for name, text in table.refuses.items()
         if getattr(parameters, name)
     ]
     if table.rows and not found and _comes_back(parameters, table):

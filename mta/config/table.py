@@ -23,7 +23,7 @@ from mta.config.validate import check_field, check_fields, mapping
 from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
 
-__all__ = ["SERVICES", "Row", "Table", "daemons", "read_table"]
+__all__ = ["SERVICES", "Row", "Table", "daemons", "profiles", "read_table"]
 
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
@@ -53,9 +53,11 @@ class Row:
 class Table:
     """The rows by name, in the order of the profile."""
 
-    profile: Profile
+    profile: str
     rows: dict[str, Row]  # those that are enabled
     names: frozenset[str]  # of all rows
+    requires: dict[str, str]  # of main.yml, by the profile: parameters, and what to set them to
+    refuses: dict[str, str]  # likewise: parameters that must be empty, and the way out
 
 
 def daemons() -> frozenset[str]:
@@ -70,9 +72,9 @@ def read_table(root: Node, problems: Problems) -> Table:
     for name in entries.keys() - {"profile", "services"}:
         text = f"unknown name{suggestion(name, ('profile', 'services'))}"
         problems.add(entries[name].key, name, text)
-    name = _profile_name(root, entries, problems)
-    profile = read_profile(name, problems) if name else Profile()
-    base = profile.rows
+    profile = _profile_name(root, entries, problems)
+    shipped = read_profile(profile, problems) if profile else Profile()
+    base = shipped.rows
     own: dict[str, Node] = {}
     if "services" in entries:
         own = mapping(entries["services"], "services", problems)
@@ -81,7 +83,7 @@ def read_table(root: Node, problems: Problems) -> Table:
         row = _read_row(name, base.get(name), own.get(name), set(base), problems)
         if row is not None:
             rows[name] = row
-    return Table(profile, rows, frozenset(base | own))
+    return Table(profile, rows, frozenset(base | own), shipped.requires, shipped.refuses)
 
 
 def _profile_name(root: Node, entries: dict[str, Node], problems: Problems) -> str:

@@ -5,8 +5,7 @@ import os
 import pytest
 from support.configuration import ConfigurationFolder
 
-from mta.config.profile import profiles
-from mta.config.table import daemons
+from mta.config.table import daemons, profiles
 
 PROFILES = " or ".join(profiles())
 
