@@ -39,4 +39,6 @@ def test_probe_without_a_door(new_instance: NewInstance) -> None:
     instance.start()
     failed = instance.mta("probe", succeeds=False)
     assert failed.returncode == os.EX_UNAVAILABLE
-    assert failed.stderr == "mta: no service takes SMTP: no smtpd row has an inet listener\n"
+    assert failed.stderr == (
+        "mta: probe: the service table (profile hub) takes no mail over SMTP\n"
+    )
