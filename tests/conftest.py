@@ -102,8 +102,9 @@ def _instances(base: Path) -> Iterator[NewInstance]:
             services: Settings | None = None,
             *,
             directory: Path | None = None,
+            profile: str = "hub",
         ) -> Instance:
-            made = Instance(directory or base / str(next(numbers)), parameters, services)
+            made = Instance(directory or base / str(next(numbers)), parameters, services, profile)
             stack.callback(made.close)
             return made
 

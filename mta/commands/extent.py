@@ -13,10 +13,19 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from mta.config.snapshot import Service, Snapshot, SnapshotError, latest_snapshot
+from mta.queue.clearance import holds_mail
 from mta.queue.layout import Parts
 from mta.util.listen import InetAddress, SocketPath, parse_listen
 
-__all__ = ["QUEUE_DAEMONS", "Subject", "leaves_out", "no_service", "parts_of", "table_without_rows"]
+__all__ = [
+    "QUEUE_DAEMONS",
+    "Subject",
+    "leaves_out",
+    "no_service",
+    "parts_of",
+    "stranded_mail",
+    "table_without_rows",
+]
 
 QUEUE_DAEMONS: Final = frozenset(("cleanup", "qmgr"))  # those whose NEEDS name folders of the queue
 
@@ -34,6 +43,13 @@ def parts_of(services: Iterable[Service]) -> Parts:
         public=any(path.startswith("public/") for path in paths),
         pid=bool(rows),
     )
+
+
+def stranded_mail(queue_directory: str, parts: Parts) -> str:
+    """What is wrong when an earlier table left mail behind; else nothing."""
+    if parts.files or not holds_mail(queue_directory):
+        return ""
+    return "there is mail in the queue, and no row of the table works on it"
 
 
 def leaves_out(snapshot: Snapshot, subject: Subject) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import mta
-from mta.commands.extent import parts_of
+from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
@@ -28,7 +28,6 @@ from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
 from mta.config.users import lacking
-from mta.queue.clearance import holds_mail
 from mta.queue.layout import Keepers, table
 from mta.util.house import QMGR_LOCK
 from mta.util.ownership import (
@@ -41,7 +40,7 @@ from mta.util.ownership import (
     stranger,
 )
 
-__all__ = ["faults", "is_ours", "keepers_of", "lacks"]
+__all__ = ["faults", "house_of", "is_ours", "keepers_of", "lacks"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
@@ -77,12 +76,16 @@ class _Host:
                 yield row, snapshot.parameters_for(row)
 
 
-def keepers_of(configuration: Configuration) -> Keepers:
-    """To whom the queue directory belongs when this user renders it."""
-    if os.geteuid() != _ROOT or not configuration.services:
+def keepers_of(parameters: Parameters) -> Keepers:
+    """To whom the queue directory belongs when this user renders it for a table with rows."""
+    if os.geteuid() != _ROOT:
         return Keepers.alone()
-    parameters = configuration.parameters
     return Keepers.separated(parameters.mail_owner, parameters.private_group)
+
+
+def house_of(configuration: Configuration) -> Keepers:
+    """The same for a whole configuration: without a row all is whose who renders it."""
+    return keepers_of(configuration.parameters) if configuration.services else Keepers.alone()
 
 
 def is_ours(configuration: Configuration) -> bool:
@@ -118,7 +121,7 @@ def faults(configuration: Configuration) -> list[Problem]:
     users = {row.user for row in configuration.services if row.user} if is_root else set()
     host = _Host(
         configuration=configuration,
-        keepers=keepers_of(configuration),
+        keepers=house_of(configuration),
         is_root=is_root,
         trusted=frozenset({_ROOT, os.geteuid()}),
         users={name: account(name) for name in sorted(users)},
@@ -130,9 +133,9 @@ def faults(configuration: Configuration) -> list[Problem]:
 def _queue(host: _Host) -> Iterator[Problem]:
     top = host.parameters.queue_directory
     parts = parts_of(host.configuration.services)
-    if not parts.files and holds_mail(top):
-        way_out = "enable qmgr and cleanup again, or see `mta queue list` and `mta queue delete`"
-        yield _fault(top, "no mail in a queue that no row works on", "some", way_out)
+    if stranded := stranded_mail(top, parts):
+        way_out = "enable qmgr and cleanup again, or use `mta queue delete`"
+        yield _fault(top, "no mail in a queue that no row works on", stranded, way_out)
     for name, wanted in table(host.keepers, parts).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)

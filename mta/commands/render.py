@@ -6,9 +6,9 @@ import time
 import click
 
 from mta.commands.control import Control
-from mta.commands.extent import parts_of
+from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.failure import ControlError
-from mta.commands.host import keepers_of, lacks
+from mta.commands.host import house_of, lacks
 from mta.commands.log_folders import create_log_folders
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
@@ -39,7 +39,7 @@ def render_generation(directory: str) -> tuple[Configuration, Rendered]:
     if missing := lacks(configuration):
         raise ConfigError(missing)
     queue_directory = configuration.parameters.queue_directory
-    keepers, parts = keepers_of(configuration), parts_of(configuration.services)
+    keepers, parts = house_of(configuration), parts_of(configuration.services)
     create_layout(queue_directory, keepers, parts)
     clear(queue_directory, parts)
     if configuration.services:
@@ -64,7 +64,10 @@ def render(context: click.Context, as_json: bool) -> None:
 
     Running daemons do not see it before `mta reload`.
     """
-    _, rendered = render_generation(context.obj.directory)
+    configuration, rendered = render_generation(context.obj.directory)
+    queue_directory = configuration.parameters.queue_directory
+    if stranded := stranded_mail(queue_directory, parts_of(configuration.services)):
+        click.echo(f"mta: {queue_directory}: {stranded}", err=True)
     if as_json:
         click.echo(as_text({"generation": rendered.generation, "changes": list(rendered.changes)}))
     else:

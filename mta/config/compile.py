@@ -69,7 +69,7 @@ def compile_configuration(directory: str) -> Configuration:
     problems.raise_if_any()
     return Configuration(
         directory=directory,
-        profile=whole.table.profile.name,
+        profile=whole.table.profile,
         python=sys.executable,
         parameters=whole.parameters,
         services=tuple(row.service for row in whole.table.rows.values()),

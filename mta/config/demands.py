@@ -23,25 +23,25 @@ _WAY: Final = (
 
 
 def _check_required(whole: Whole) -> None:
-    profile = whole.table.profile
-    for name, text in profile.requires.items():
+    table = whole.table
+    for name, text in table.requires.items():
         if name not in whole.unsound and not getattr(whole.parameters, name):
-            expected = f"a value, for the profile {profile.name} requires one"
+            expected = f"a value, for the profile {table.profile} requires one"
             whole.problems.add(whole.place_of(name), f"main.{name}", expected, "nothing", text)
 
 
 def _check_refused(whole: Whole) -> None:
-    profile = whole.table.profile
-    for name, text in profile.refuses.items():
+    table = whole.table
+    for name, text in table.refuses.items():
         if name not in whole.unsound and getattr(whole.parameters, name):
-            expected, found = f"nothing, in the profile {profile.name}", "a value"
+            expected, found = f"nothing, in the profile {table.profile}", "a value"
             whole.problems.add(whole.place_of(name), f"main.{name}", expected, found, text)
 
 
 def _check_postmaster(whole: Whole) -> None:
-    parameters, profile = whole.parameters, whole.table.profile
-    asked = any(not getattr(parameters, name) for name in profile.requires)
-    if not whole.table.rows or asked or not _comes_back(parameters, whole.table):
+    parameters, table = whole.parameters, whole.table
+    asked = any(not getattr(parameters, name) for name in table.requires)
+    if not table.rows or asked or not _comes_back(parameters, table):
         return
     own, name = parameters.myhostname, "double_bounce_recipient"
     example = (*parameters.relay_domains, "example.com")[0]

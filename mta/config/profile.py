@@ -22,9 +22,8 @@ _FOLDER: Final = os.path.join(os.path.dirname(__file__), "profiles")
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile; without a name it is that of a table that names none."""
+    """One profile; an empty one stands for a table that names none."""
 
-    name: str = ""
     rows: dict[str, Node] = field(default_factory=dict)
     requires: dict[str, str] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
@@ -45,4 +44,4 @@ def read_profile(name: str, problems: Problems) -> Profile:
         {key: str(node.value) for key, node in found.get(part, {}).items()}
         for part in ("requires", "refuses")
     )
-    return Profile(name, found.get("services", {}), requires, refuses)
+    return Profile(found.get("services", {}), requires, refuses)

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct, inspect
 
 from mta.config.parameters import DurationUnit, Parameters
-from mta.config.profile import profiles
 from mta.config.snapshot import Service
+from mta.config.table import profiles
 from mta.config.validate import expectation, fields_of
 
 __all__ = ["parameters_reference", "services_reference"]

@@ -32,6 +32,7 @@ __all__ = [
     "Table",
     "daemons",
     "item_place",
+    "profiles",
     "read_table",
 ]
 
@@ -79,13 +80,15 @@ class Row:
 class Table:
     """The rows by name, in the order of the profile."""
 
-    profile: Profile
+    profile: str
     rows: dict[str, Row]  # those that are enabled
     names: frozenset[str]  # of all rows
+    requires: dict[str, str]  # of main.yml, by the profile: parameters, and what to set them to
+    refuses: dict[str, str]  # likewise: parameters that must be empty, and the way out
     complete: bool = True  # whether it is known of all rows which they are
 
 
-NO_TABLE: Final = Table(Profile(), {}, frozenset(), complete=False)
+NO_TABLE: Final = Table("", {}, frozenset(), {}, {}, complete=False)
 
 
 def item_place(node: Node, index: int | None) -> Place:
@@ -110,22 +113,23 @@ def read_table(root: Node, problems: Problems) -> Table:
     for name in entries.keys() - {"profile", "services"}:
         expected = "profile or services"
         problems.unknown(entries[name].key, name, expected, name, ("profile", "services"))
-    name = _profile_name(root, entries, problems)
-    profile = read_profile(name, problems) if name else Profile()
-    base = profile.rows
+    profile = _profile_name(root, entries, problems)
+    shipped = read_profile(profile, problems) if profile else Profile()
+    base = shipped.rows
     own: dict[str, Node] = {}
     count = problems.count
     if "services" in entries:
         own = mapping(entries["services"], "services", problems)
-    complete = bool(profile.name) and problems.count == count
+    complete = bool(profile) and problems.count == count
     place = entries["profile"].place if "profile" in entries else root.place
     rows = {}
-    for name in base | own if profile.name else ():
+    for name in base | own if profile else ():
         row, is_known = _read_row(name, base, own, place, problems)
         complete = complete and is_known
         if row is not None:
             rows[name] = row
-    return Table(profile, rows, frozenset(base | own), complete)
+    names = frozenset(base | own)
+    return Table(profile, rows, names, shipped.requires, shipped.refuses, complete)
 
 
 def _profile_name(root: Node, entries: dict[str, Node], problems: Problems) -> str:

@@ -146,7 +146,7 @@ def _unchecked(folder: ConfigurationFolder) -> Snapshot:
         version=1,
         generation=1,
         created=0.0,
-        profile=table.profile.name,
+        profile=table.profile,
         python="",
         parameters=Parameters(**values),
         services=tuple(row.service for row in table.rows.values()),

@@ -7,8 +7,13 @@ from typing import Self
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import convert
 from support.own_master import DaemonProcess, write_snapshot
 
+from mta.config.parameters import Parameters
+from mta.daemons.rewrite import Router
 from mta.ipc.connection import encode
 from mta.ipc.messages import (
     FRAME_LIMIT,
@@ -21,6 +26,7 @@ from mta.ipc.messages import (
     RewriteReply,
 )
 from mta.master.channel import Bye, Command, Crossing
+from mta.proto.status import MailError
 
 LISTENER = "ipc:private/rewrite"
 VIRTUAL, DEFAULT = DomainClass.VIRTUAL, DomainClass.DEFAULT
@@ -202,6 +208,28 @@ def test_what_is_taken_from_anybody_for_other_hosts(
         reply = client.resolve(address)
         assert isinstance(reply, Resolved)
         assert (reply.domain_class, reply.transport, reply.nexthop) == (RELAY, transport, nexthop)
+
+
+PIECES = ["a", "@", "%", "!", ":", '"', "\\", ".", " ", "relayed.test", "postmaster"]
+LOCAL_PARTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
+DOMAINS = st.sampled_from(
+    ["relayed.test", "RELAYED.test", "x.relayed.test", "relayed.test.evil.test", "[192.0.2.1]"]
+)
+
+
+@given(local=LOCAL_PARTS, quoted=st.booleans(), route=st.booleans(), domain=DOMAINS)
+def test_strangers_reach_the_named_domains_alone(
+    local: str, quoted: bool, route: bool, domain: str
+) -> None:
+    """However an address is dressed up, its class is that of the domain where it ends."""
+    parameters = convert({**PARAMETERS, "virtual_mailbox_domains": []}, Parameters)
+    text = f'"{local}"@{domain}' if quoted else f"{local}@{domain}"
+    try:
+        resolved = Router(parameters, ()).resolve(f"@relayed.test:{text}" if route else text)
+    except MailError:
+        return
+    assert resolved.address.rpartition("@")[2] == domain.lower()
+    assert resolved.domain_class is (RELAY if domain.lower() == "relayed.test" else DEFAULT)
 
 
 def test_postmaster_has_a_mailbox_where_a_row_delivers(

@@ -39,10 +39,13 @@ class Reply:
 
 
 class Dialogue:
-    """One connection to an SMTP server; every read ends after `timeout` seconds."""
+    """One connection to an SMTP server; every read ends after `timeout` seconds.
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+    `source` is the address that it comes from, where that matters.
+    """
+
+    def __init__(self, host: str, port: int, timeout: float = 10.0, source: str = "") -> None:
+        self.socket = socket.create_connection((host, port), timeout, (source, 0))
         self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> Self:

@@ -24,6 +24,7 @@ from support.dialogue import Dialogue
 from support.maildir import Maildir
 from support.ports import free_port
 from support.processes import Process, kill, processes_in
+from support.profile import ROWS
 from support.waiting import wait_until
 
 __all__ = ["DOMAIN", "Instance", "NewInstance", "Settings", "separated"]
@@ -44,9 +45,14 @@ class Instance:
     """Configuration, commands and observations of one system; nothing runs until `start`."""
 
     def __init__(
-        self, directory: Path, parameters: Settings | None = None, services: Settings | None = None
+        self,
+        directory: Path,
+        parameters: Settings | None = None,
+        services: Settings | None = None,
+        profile: str = "hub",
     ) -> None:
         self.directory = directory
+        self.profile = profile
         self.config = directory / "etc"
         self.queue = directory / "queue"
         self.mail = directory / "mail"
@@ -57,12 +63,13 @@ class Instance:
             "queue_directory": str(self.queue),
             "log_file": str(self.log_file),
             "myhostname": DOMAIN,
-            "virtual_mailbox_domains": [DOMAIN],
-            "virtual_mailbox_base": str(self.mail),
         }
-        self.services: dict[str, dict[str, Any]] = {
-            "smtp": {"listen": [f"inet:127.0.0.1:{self.port}"]}
-        }
+        if profile == "hub":
+            self.parameters["virtual_mailbox_domains"] = [DOMAIN]
+            self.parameters["virtual_mailbox_base"] = str(self.mail)
+        self.services: dict[str, dict[str, Any]] = {}
+        if "smtp" in ROWS[profile]:
+            self.services["smtp"] = {"listen": [f"inet:127.0.0.1:{self.port}"]}
         for place in (self.config, self.mail):
             place.mkdir(parents=True)
         self.mail.chmod(0o700)
@@ -80,7 +87,7 @@ class Instance:
         for name, row in (services or {}).items():
             self.services.setdefault(name, {}).update(row)
         (self.config / "main.yml").write_text(yaml.safe_dump(self.parameters))
-        table = {"profile": "hub", "services": self.services}
+        table = {"profile": self.profile, "services": self.services}
         (self.config / "services.yml").write_text(yaml.safe_dump(table))
 
     def mta(
@@ -256,4 +263,5 @@ class NewInstance(Protocol):
         services: Settings | None = None,
         *,
         directory: Path | None = None,
+        profile: str = "hub",
     ) -> Instance: ...

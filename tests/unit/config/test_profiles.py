@@ -1,31 +1,14 @@
 """Each profile: what it has, what it asks for, and that every row of it is the operator's."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from support.configuration import ConfigurationFolder
+from support.profile import ENOUGH, ROWS, SHIPPED
 
 from mta.config.parameters import Parameters
 from mta.config.profile import profiles
 from mta.config.snapshot import Service
 from mta.config.validate import fields_of
-
-SHIPPED = Path(__file__).resolve().parents[3] / "mta" / "config" / "profiles"
-# What a newcomer must say.
-ENOUGH = {
-    "hub": "",
-    "relay": "relay_domains: [example.com]\ndouble_bounce_recipient: postmaster@example.com\n",
-    "null_client": 'relayhost: "[mail.example.com]"\n',
-    "maildrop_client": "",
-}
-CORE = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "bounce", "discard"}
-ROWS = {
-    "hub": CORE | {"error", "lmtp", "virtual"},
-    "relay": CORE | {"error"},
-    "null_client": CORE,
-    "maildrop_client": set[str](),
-}
 
 
 def rows_of(folder: ConfigurationFolder) -> dict[str, Service]:

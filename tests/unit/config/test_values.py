@@ -3,8 +3,7 @@
 import pytest
 from support.configuration import ConfigurationFolder
 
-from mta.config.profile import profiles
-from mta.config.table import daemons
+from mta.config.table import daemons, profiles
 from mta.config.users import lacking
 
 PROFILES = " or ".join(profiles())
