@@ -48,6 +48,22 @@ NextHop = Annotated[
     ),
 ]
 AbsolutePath = Annotated[str, Meta(title="an absolute path, or nothing", pattern=r"\A(/.*)?\Z")]
+# What these patterns let through is parsed as a whole when the configuration is checked.
+IpAddress = Annotated[str, Meta(title="an IP address", pattern=r"\A[0-9A-Fa-f:.]{2,45}\Z")]
+Network = Annotated[
+    str,
+    Meta(
+        title="a network, ADDRESS/LENGTH",
+        pattern=r"\A[0-9A-Fa-f:.]{2,45}(?:/[0-9.]{1,15})?\Z",
+    ),
+]
+NameServer = Annotated[
+    str,
+    Meta(
+        title="ADDRESS or [ADDRESS]:PORT",
+        pattern=r"\A(?:[0-9A-Fa-f:.]{2,45}|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})\Z",
+    ),
+]
 TlsLevel = Literal["none", "may", "encrypt"]
 UserName = Annotated[
     str, Meta(title="the name of a user or group", pattern=r"\A[a-z_][a-z0-9_-]{0,31}\Z")
@@ -115,7 +131,9 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Used("bounce", "cleanup", "log", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
-        tuple[str, ...], Meta(description="Networks (CIDR) whose clients may relay."), Used("smtpd")
+        tuple[Network, ...],
+        Meta(description="Networks (CIDR) whose clients may relay."),
+        Used("smtpd"),
     ] = ("127.0.0.0/8", "::1/128")
     mail_owner: Annotated[
         UserName,
@@ -134,7 +152,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Used("master"),
     ] = "mtaprivate"
     proxy_interfaces: Annotated[
-        tuple[str, ...],
+        tuple[IpAddress, ...],
         Meta(
             description="Addresses at which this host receives mail through a proxy or address "
             "translation: mail for a domain whose best mail host has one of them loops."
@@ -366,7 +384,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Duration, _duration("How old a session may be when it is used again."), Used(*CLIENTS)
     ] = 300.0
     dns_servers: Annotated[
-        tuple[str, ...],
+        tuple[NameServer, ...],
         Meta(
             description="Name servers to ask, ADDRESS or [ADDRESS]:PORT; none: those of "
             "/etc/resolv.conf."

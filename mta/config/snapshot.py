@@ -23,6 +23,16 @@ Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-
 UserName = Annotated[
     str, Meta(title="a user's name, or nothing", pattern=r"\A(?:[a-z_][a-z0-9_-]{0,31})?\Z")
 ]
+Listener = Annotated[
+    str,
+    Meta(
+        title="inet:IPV4:PORT, inet:[IPV6]:PORT, unix:PATH, ipc:PATH or pipe:NAME "
+        "(a PATH is public/NAME or private/NAME)",
+        pattern=r"\A(?:inet:(?:[0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
+        r"|(?:unix|ipc):(?:public|private)/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}"
+        r"|pipe:[a-z][a-z0-9_-]{0,31})\Z",
+    ),
+]
 Argument = Annotated[str, Meta(title="printable text", pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 
 
@@ -36,7 +46,7 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[Name, Meta(description="The row's name: the key in the service table.")]
     daemon: Annotated[Name, Meta(description="The program: a module of mta.daemons.")]
     listen: Annotated[
-        tuple[str, ...],
+        tuple[Listener, ...],
         Meta(description="Addresses: inet:HOST:PORT, unix:PATH, ipc:PATH or pipe:NAME."),
     ] = ()
     user: Annotated[

@@ -18,6 +18,7 @@ import mta
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Name, Service
 from mta.config.source import Node, Place, Problems, load, suggestion
+from mta.config.uses import SHARED
 from mta.config.validate import check_field, check_fields, mapping
 from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
@@ -27,8 +28,6 @@ __all__ = ["SERVICES", "Row", "Table", "daemons", "profiles", "read_table"]
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
 _PROFILES: Final = os.path.join(os.path.dirname(__file__), "profiles")
-# The whole house lives in one queue directory, and the master knows one pace for all rows.
-_SHARED: Final = ("queue_directory", "service_checkin_time", "service_throttle_time")
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _values(nodes: dict[str, Node], path: str, problems: Problems) -> dict[str, 
     values = check_fields(plain, Service, path, problems)
     if settings is not None:
         values["settings"] = _settings(settings, f"{path}.settings", problems)
-    if "daemon" in values and "command" not in values:
+    if "daemon" in values and not values.get("command"):
         known = daemons()
         if values["daemon"] not in known:
             text = f"no such daemon: {nodes['daemon']}{suggestion(values['daemon'], known)}"
@@ -171,8 +170,7 @@ def _values(nodes: dict[str, Node], path: str, problems: Problems) -> dict[str, 
 
 def _settings(node: Node, path: str, problems: Problems) -> dict[str, Any]:
     entries = mapping(node, path, problems)
-    for name in _SHARED:
-        if name in entries:
-            text = "this parameter is for the whole system: set it in main.yml"
-            problems.add(entries[name].key, f"{path}.{name}", text)
+    for name in SHARED & entries.keys():
+        text = "this parameter is for the whole system: set it in main.yml"
+        problems.add(entries[name].key, f"{path}.{name}", text)
     return check_fields(entries, Parameters, path, problems)
