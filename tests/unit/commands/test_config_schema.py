@@ -35,7 +35,7 @@ def test_one_of_them_is_written(run_mta: RunMta, tmp_path: Path) -> None:
 
 def test_which_one_must_be_said(run_mta: RunMta) -> None:
     assert "main or services?" in run_mta("config", "schema", status=os.EX_USAGE).stderr
-    assert "'mian'" in run_mta("config", "schema", "mian", status=os.EX_USAGE).stderr
+    assert "'rows'" in run_mta("config", "schema", "rows", status=os.EX_USAGE).stderr
 
 
 def test_a_folder_that_does_not_exist_is_named(run_mta: RunMta, tmp_path: Path) -> None:
