@@ -44,10 +44,21 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One enabled row of the service table, all defaults filled in."""
 
     name: Annotated[Name, Meta(description="The row's name: the key in the service table.")]
-    daemon: Annotated[Name, Meta(description="The program: a module of mta.daemons.")]
+    daemon: Annotated[
+        Name,
+        Meta(
+            description="The program: a module of mta.daemons. Where command names a program of "
+            "its own, this says what it is in place of: when it ends in a drain, who may connect."
+        ),
+    ]
     listen: Annotated[
         tuple[Listener, ...],
-        Meta(description="Addresses: inet:HOST:PORT, unix:PATH, ipc:PATH or pipe:NAME."),
+        Meta(
+            description="Addresses that the master opens for the row, and keeps open while no "
+            "process of it runs: inet:HOST:PORT for TCP, unix:PATH for streams, ipc:PATH for the "
+            "daemons' own protocol, pipe:NAME for the log. A HOST is an address; PATH lies in "
+            "public/ or private/ of the queue directory."
+        ),
     ] = ()
     user: Annotated[
         UserName,
@@ -56,15 +67,39 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "master's user runs all."
         ),
     ] = ""
-    privileged: Annotated[bool, Meta(description="Whether the user may be root.")] = False
+    privileged: Annotated[
+        bool,
+        Meta(
+            description="Whether the user may be root. No daemon of ours needs it; what talks to "
+            "the network must never have it."
+        ),
+    ] = False
     numprocs: Annotated[
-        int, Meta(ge=1, le=1000, description="Processes that accept clients, at most.")
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Processes that accept clients, at most. As many again may run that "
+            "retire, and finish what they have begun.",
+        ),
     ] = 1
     min_free: Annotated[
-        int, Meta(ge=0, le=1000, description="Processes kept free ahead of demand.")
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Processes kept free ahead of demand: 1 spares the first client the time "
+            "that a start takes, and costs the memory of an idle process.",
+        ),
     ] = 0
     client_limit: Annotated[
-        int, Meta(ge=1, le=100_000, description="Clients that one process serves at once, at most.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Clients that one process serves at once, at most; 1: one at a time. "
+            "numprocs times client_limit is what the row can serve; further clients wait.",
+        ),
     ] = 100
     max_use: Annotated[
         int,
