@@ -68,7 +68,7 @@ help:
 	echo "make corruption      damaged and strange queue files"
 	echo "make clock           clocks that jump, machines that sleep"
 	echo "make soak            an hour of mail, in which nothing may grow"
-	echo "make reference       write docs/reference anew from the code"
+	echo "make reference       write docs/reference and what roles take anew from the code"
 
 up: control
 	ansible-playbook -i inventory/local site.yml \
@@ -112,7 +112,8 @@ proofs:
 	if [ -n "$$failed" ]; then echo "Refuted:$$failed" >&2; exit 1; fi
 
 reference: clone
-	python -I -m mta.commands reference docs/reference
+	python -I -m mta.commands reference docs/reference \
+		--argument-specs roles/configuration/meta/argument_specs.yml
 
 users: control
 	ansible-playbook -i inventory/local site.yml --tags users

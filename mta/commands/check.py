@@ -21,7 +21,7 @@ from mta.config.generations import differences
 from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problem, Severity
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, load_snapshot
-from mta.config.validate import used
+from mta.config.uses import uses
 
 __all__ = ["check"]
 
@@ -150,7 +150,7 @@ def _beyond_reload(old: Snapshot, new: Configuration) -> tuple[str, ...]:
     reasons = [
         f"the master keeps the {name} that it began with"
         for name in Parameters.__struct_fields__
-        if used(name).change == "restart"
+        if uses()[name].change == "restart"
         and getattr(old.parameters, name) != getattr(new.parameters, name)
     ]
     if old.python != new.python:

@@ -34,6 +34,7 @@ _VARIABLE: Final = "MTA_CONFIG"
 # What each works on.
 _COMMANDS: Final[dict[str, "Subject"]] = {
     "check": "",
+    "config": "",
     "init": "",
     "probe": "smtp",
     "queue": "queue",

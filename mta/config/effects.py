@@ -12,7 +12,8 @@ from typing import Final
 from mta.config.parameters import Parameters
 from mta.config.problems import Severity, quoted
 from mta.config.table import Row
-from mta.config.validate import fields_of, used
+from mta.config.uses import uses
+from mta.config.validate import fields_of
 from mta.config.whole import RowCheck, View, ViewCheck, Whole, WholeCheck
 from mta.proto.nexthop import Destination, parse_nexthop, split_transport
 
@@ -31,7 +32,7 @@ def _warn_of_unused(whole: Whole) -> None:
     for name, node in whole.main.items():
         if name not in fields_of(Parameters) or name in whole.unsound:
             continue
-        users = frozenset(used(name).by)
+        users = frozenset(uses()[name].by)
         if any(row.daemon in users or row.command for row in rows if name not in row.settings):
             continue
         if _MASTER in users:
@@ -47,7 +48,7 @@ def _warn_of_unused(whole: Whole) -> None:
 def _warn_of_unused_settings(whole: Whole, row: Row) -> None:
     service = row.service
     for name in service.settings:
-        users = frozenset(used(name).by)
+        users = frozenset(uses()[name].by)
         if service.daemon not in users and not service.command:
             expected = f"a parameter that {service.daemon} uses"
             found = f"{name}, which is for {', '.join(sorted(users))}"

@@ -32,6 +32,16 @@ Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-
 UserName = Annotated[
     str, Meta(title="a user's name, or nothing", pattern=r"\A(?:[a-z_][a-z0-9_-]{0,31})?\Z")
 ]
+Listener = Annotated[
+    str,
+    Meta(
+        title="inet:IPV4:PORT, inet:[IPV6]:PORT, unix:PATH, ipc:PATH or pipe:NAME "
+        "(a PATH is public/NAME or private/NAME)",
+        pattern=r"\A(?:inet:(?:[0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
+        r"|(?:unix|ipc):(?:public|private)/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}"
+        r"|pipe:[a-z][a-z0-9_-]{0,31})\Z",
+    ),
+]
 Argument = Annotated[str, Meta(title="printable text", pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 
 
@@ -43,10 +53,21 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One enabled row of the service table, all defaults filled in."""
 
     name: Annotated[Name, Meta(description="The row's name: the key in the service table.")]
-    daemon: Annotated[Name, Meta(description="The program: a module of mta.daemons.")]
+    daemon: Annotated[
+        Name,
+        Meta(
+            description="The program: a module of mta.daemons. Where command names a program of "
+            "its own, this says what it is in place of: when it ends in a drain, who may connect."
+        ),
+    ]
     listen: Annotated[
-        tuple[str, ...],
-        Meta(description="Addresses: inet:HOST:PORT, unix:PATH, ipc:PATH or pipe:NAME."),
+        tuple[Listener, ...],
+        Meta(
+            description="Addresses that the master opens for the row, and keeps open while no "
+            "process of it runs: inet:HOST:PORT for TCP, unix:PATH for streams, ipc:PATH for the "
+            "daemons' own protocol, pipe:NAME for the log. A HOST is an address; PATH lies in "
+            "public/ or private/ of the queue directory."
+        ),
     ] = ()
     user: Annotated[
         UserName,
@@ -55,15 +76,39 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "master's user runs all."
         ),
     ] = ""
-    privileged: Annotated[bool, Meta(description="Whether the user may be root.")] = False
+    privileged: Annotated[
+        bool,
+        Meta(
+            description="Whether the user may be root. No daemon of ours needs it; what talks to "
+            "the network must never have it."
+        ),
+    ] = False
     numprocs: Annotated[
-        int, Meta(ge=1, le=1000, description="Processes that accept clients, at most.")
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Processes that accept clients, at most. As many again may run that "
+            "retire, and finish what they have begun.",
+        ),
     ] = 1
     min_free: Annotated[
-        int, Meta(ge=0, le=1000, description="Processes kept free ahead of demand.")
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Processes kept free ahead of demand: 1 spares the first client the time "
+            "that a start takes, and costs the memory of an idle process.",
+        ),
     ] = 0
     client_limit: Annotated[
-        int, Meta(ge=1, le=100_000, description="Clients that one process serves at once, at most.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Clients that one process serves at once, at most; 1: one at a time. "
+            "numprocs times client_limit is what the row can serve; further clients wait.",
+        ),
     ] = 100
     max_use: Annotated[
         int,

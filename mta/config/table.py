@@ -21,6 +21,7 @@ from mta.config.problems import Place, Problems, complaint, quoted
 from mta.config.profile import Profile, profiles, read_profile
 from mta.config.snapshot import Name, Service
 from mta.config.source import Node
+from mta.config.uses import SHARED
 from mta.config.validate import check_field, check_fields, mapping
 from mta.util.house import RELOAD_PROGRAM
 from mta.util.listen import parse_listen
@@ -38,8 +39,6 @@ __all__ = [
 
 # The file that the operator writes; profiles are ours.
 SERVICES: Final = "services.yml"
-# The whole house lives in one queue directory, and the master knows one pace for all rows.
-_SHARED: Final = ("queue_directory", "service_checkin_time", "service_throttle_time")
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ def _values(
         values["settings"] = _settings(settings, f"{path}.settings", problems)
         entries = settings.value if isinstance(settings.value, dict) else {}
         unsound = frozenset(entries) - values["settings"].keys()
-    if "daemon" in values and "command" not in nodes and values["daemon"] not in daemons():
+    if "daemon" in values and not values.get("command") and values["daemon"] not in daemons():
         place, daemon = nodes["daemon"].place, values.pop("daemon")
         expected = "a daemon (a module of mta.daemons), or a command in its place"
         problems.unknown(place, f"{path}.daemon", expected, daemon, daemons())
@@ -231,7 +230,7 @@ def _check_listen(
 
 def _settings(node: Node, path: str, problems: Problems) -> dict[str, Any]:
     entries = dict(mapping(node, path, problems))
-    for name in _SHARED:
+    for name in SHARED:
         shared = entries.pop(name, None)
         if shared is not None:
             expected, found = "a parameter that a row may have for itself", quoted(name)

@@ -12,13 +12,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, inspect
 
-from mta.config.parameters import DurationUnit, Parameters, Used
+from mta.config.parameters import DurationUnit, Parameters
 from mta.config.problems import Problems
 from mta.config.snapshot import Service
 from mta.config.source import Node
 from mta.util.duration import parse_duration
 
-__all__ = ["check_field", "check_fields", "expectation", "fields_of", "mapping", "used"]
+__all__ = ["CONTROL", "check_field", "check_fields", "expectation", "fields_of", "mapping"]
 
 _WORDS: Final[dict[type[inspect.Type], str]] = {
     inspect.BoolType: "true or false",
@@ -34,7 +34,7 @@ _KINDS: Final[dict[type[Struct], str]] = {
     Service: "a key of a row",
 }
 # No setting needs them; a terminal, supervisord.conf and the kernel's paths make much of them.
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @functools.cache
@@ -42,12 +42,6 @@ def fields_of(struct: type[Struct]) -> dict[str, Any]:
     """The annotated type of each field of a struct."""
     hints = typing.get_type_hints(struct, include_extras=True)
     return {name: hints[name] for name in struct.__struct_fields__}
-
-
-def used(name: str) -> Used:
-    """Who uses a parameter, and what a change of it takes."""
-    annotations = typing.get_args(fields_of(Parameters)[name])
-    return next(each for each in annotations if isinstance(each, Used))
 
 
 def mapping(node: Node, path: str, problems: Problems) -> dict[str, Node]:
@@ -93,7 +87,7 @@ def check_field(node: Node, hint: object, path: str, problems: Problems) -> obje
     except (msgspec.ValidationError, TypeError):
         problems.add(node.place, path, expectation(hint), str(node))
         return msgspec.UNSET
-    if isinstance(converted, str) and _CONTROL.search(converted):
+    if isinstance(converted, str) and CONTROL.search(converted):
         problems.add(node.place, path, "text without control characters", str(node))
         return msgspec.UNSET
     return converted

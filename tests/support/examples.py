@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import click
 import yaml
+from ansible.plugins.filter.core import FilterModule
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mta.commands.main import mta
@@ -29,6 +30,7 @@ from support.documents import Block, blocks, spans
 __all__ = ["REPOSITORY", "command_problems", "configuration_problems"]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
+OMIT: Final = "__omit__"
 _TABLE: Final = {"profile", "services"}
 _KEYS: Final = ("smtpd_tls_cert_file", "smtpd_tls_key_file")
 _MTA: Final = re.compile(r"(?:\.local/bin/)?mta(?= |\Z)")
@@ -115,8 +117,8 @@ def _rolled_out(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     environment = Environment(
         loader=FileSystemLoader(REPOSITORY / "templates"), undefined=StrictUndefined
     )
-    environment.filters["to_nice_yaml"] = lambda value, **_: yaml.safe_dump(value)
-    environment.globals |= {"ansible_managed": "", "playbook_dir": "/srv/posthouse"}
+    environment.filters |= FilterModule().filters()
+    environment.globals |= {"ansible_managed": "", "playbook_dir": "/srv/posthouse", "omit": OMIT}
     environment.globals["lookup"] = lambda *_: "0"
     inventory = REPOSITORY / "inventory" / "local" / "group_vars" / "posthouse.yml"
     merged: dict[str, Any] = yaml.safe_load(inventory.read_text())

@@ -17,5 +17,6 @@ writes to `incoming` and reads no mail that lies there.
 DIAGNOSTICS: "committed" and "refused" a message; "commit_failed" and "queue_recovered" when the
 disk fails.
 
-PARAMETERS: header_size_limit hopcount_limit ipc_timeout message_size_limit myhostname
+CONFIGURATION PARAMETERS
+    header_size_limit hopcount_limit ipc_timeout message_size_limit myhostname
 """

@@ -48,11 +48,11 @@ BUGS
     through: started after one, it takes messages for as old as the wall clock says.
 
 CONFIGURATION PARAMETERS
-    minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, bounce_queue_lifetime,
-    delay_warning_time, soft_bounce, queue_run_delay, qmgr_message_active_limit,
-    initial_destination_concurrency, default_destination_concurrency_limit,
-    default_destination_concurrency_failed_cohort_limit, default_destination_recipient_limit,
-    delivery_timeout, ipc_timeout, service_checkin_time
+    minimal_backoff_time maximal_backoff_time maximal_queue_lifetime bounce_queue_lifetime
+    delay_warning_time soft_bounce queue_run_delay qmgr_message_active_limit
+    initial_destination_concurrency default_destination_concurrency_limit
+    default_destination_concurrency_failed_cohort_limit default_destination_recipient_limit
+    delivery_timeout ipc_timeout service_checkin_time
 
 FILES
     incoming/, deferred/, hold/, corrupt/ - queue files; pid/qmgr.lock - one queue manager a queue

@@ -57,11 +57,14 @@ def row(text: str) -> str:
         ),
         (
             "mynetworks: 10.0.0.0/8",
-            '5:13: main.mynetworks: expected a list (each item text), got "10.0.0.0/8"',
+            (
+                "5:13: main.mynetworks: expected a list (each item a network, ADDRESS/LENGTH), "
+                'got "10.0.0.0/8"'
+            ),
         ),
         (
-            "mynetworks: [a, 1]",
-            "5:17: main.mynetworks[1]: expected text, got 1",
+            "mynetworks: [10.0.0.0/8, 1]",
+            "5:26: main.mynetworks[1]: expected a network, ADDRESS/LENGTH, got 1",
         ),
         (
             "virtual_mailbox_domains: [a.test, B.test]",
@@ -108,7 +111,7 @@ def row(text: str) -> str:
         ),
         (
             "dns_servers: [192.0.2.1, ns.example.org]",
-            "5:26: main.dns_servers[1]: expected ADDRESS or [ADDRESS]:PORT, got 'ns.example.org'",
+            '5:26: main.dns_servers[1]: expected ADDRESS or [ADDRESS]:PORT, got "ns.example.org"',
         ),
         (
             "minimal_backoff_time: 2h",
@@ -202,7 +205,7 @@ def row(text: str) -> str:
         ),
         (
             "proxy_interfaces: [192.0.2.1, mx.test]",
-            '5:31: main.proxy_interfaces[1]: expected an IPv4 or IPv6 address, got "mx.test"',
+            '5:31: main.proxy_interfaces[1]: expected an IP address, got "mx.test"',
         ),
     ],
 )
@@ -264,13 +267,25 @@ def test_mistakes_in_main_yml(folder: ConfigurationFolder, line: str, problem: s
         (
             'listen: ["inet:localhost:25"]',
             (
+                "3:19: services.smtp.listen[0]: expected inet:IPV4:PORT, inet:[IPV6]:PORT, "
+                "unix:PATH, ipc:PATH or pipe:NAME (a PATH is public/NAME or private/NAME), "
+                'got "inet:localhost:25"'
+            ),
+        ),
+        (
+            'listen: ["inet:127.0.0.1.1:25"]',
+            (
                 "3:19: services.smtp.listen[0]: expected a literal IPv4 or [IPv6] address, got "
-                "'localhost'"
+                "'127.0.0.1.1'"
             ),
         ),
         (
             'listen: ["ipc:../cleanup"]',
-            "3:19: services.smtp.listen[0]: expected public/NAME or private/NAME, got '../cleanup'",
+            (
+                "3:19: services.smtp.listen[0]: expected inet:IPV4:PORT, inet:[IPV6]:PORT, "
+                "unix:PATH, ipc:PATH or pipe:NAME (a PATH is public/NAME or private/NAME), "
+                'got "ipc:../cleanup"'
+            ),
         ),
         (
             'listen: ["ipc:private/cleanup"]',

@@ -1,0 +1,51 @@
+"""`mta config schema`: what editors complete and check both files by."""
+
+import os
+import tempfile
+
+import click
+
+from mta.commands.output import as_text
+from mta.config.schema import main_schema, services_schema
+
+__all__ = ["schema"]
+
+_SCHEMAS = {"main": main_schema, "services": services_schema}
+_MODE = 0o644
+
+
+@click.command()
+@click.argument("which", type=click.Choice(list(_SCHEMAS)), required=False)
+@click.option(
+    "--output",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIRECTORY",
+    help="Write main.schema.json and services.schema.json into this folder.",
+)
+def schema(which: str | None, folder: str | None) -> None:
+    """Print the JSON Schema of main.yml or services.yml, or write both into a folder.
+
+    An editor that has yaml-language-server finds it by the first line of main.yml,
+    `# yaml-language-server: $schema=main.schema.json`; of services.yml likewise.
+    """
+    if folder is not None:
+        for name in [which] if which else _SCHEMAS:
+            _write(folder, f"{name}.schema.json", as_text(_SCHEMAS[name]()) + "\n")
+    elif which is None:
+        raise click.UsageError("which one: main or services? Or both, with --output DIRECTORY.")
+    else:
+        click.echo(as_text(_SCHEMAS[which]()))
+
+
+def _write(folder: str, name: str, text: str) -> None:
+    """An editor that watches the file sees the old one or the new one, never half of one."""
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(descriptor, _MODE)
+        os.rename(temporary, os.path.join(folder, name))
+    except BaseException:
+        os.unlink(temporary)
+        raise

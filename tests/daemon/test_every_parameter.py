@@ -1,0 +1,284 @@
+"""Every parameter changes something that an operator or a peer can see, and what it is said to.
+
+A parameter that nobody reads is worse than none: it lets one believe that something is set. So each
+has a line here: another value, a look at a real piece of the house, and what is seen under the
+default and under that value. Waits cost no time, for the loop's clock runs ahead of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.certificates import Pair, make_pair
+from support.effects import elsewhere, entry, queueing, sending
+from support.effects.scene import Scene, scene
+
+from mta.config.parameters import Parameters
+
+TLS = "STARTTLS"
+CONCURRENCY_LIMIT = "default_destination_concurrency_limit"
+COHORT_LIMIT = "default_destination_concurrency_failed_cohort_limit"
+RECEIVED = b"Received: from a by b; today\r\n" * 5 + b"\r\n"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`before` is what `look` shows under the default, `after` under the parameter's new value.
+
+    In texts, CERTIFICATE, KEY and FOLDER are paths. `given` are other parameters, for both.
+    """
+
+    value: Any
+    look: Callable[[Scene], object]
+    before: object
+    after: object
+    given: dict[str, Any] = field(default_factory=dict)
+
+
+def silence(stage: str, before: int, **given: object) -> Effect:
+    return Effect(7, sending.time_of_silence(stage), before, 7, given)
+
+
+OFFERED = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}
+SIZED = {*OFFERED, "SIZE 10240000"}
+
+EFFECTS: dict[str, Effect] = {
+    "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
+    "log_file": Effect(
+        "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"
+    ),
+    "log_format": Effect(
+        "classic", elsewhere.log_lines, "mail.log: JSON", "mail.log: posthouse/smtpd"
+    ),
+    "syslog_name": Effect(
+        "postfix",
+        elsewhere.log_lines,
+        "mail.log: posthouse/smtpd",
+        "mail.log: postfix/smtpd",
+        {"log_format": "classic"},
+    ),
+    "myhostname": Effect(
+        "mx.test",
+        entry.greeting,
+        "220 posthouse.test ESMTP Posthouse",
+        "220 mx.test ESMTP Posthouse",
+    ),
+    "mynetworks": Effect(
+        ["192.0.2.0/24"],
+        entry.relaying,
+        "250 2.1.5 Ok",
+        "554 5.7.1 <bob@elsewhere.test>: Relay access denied",
+    ),
+    "mail_owner": Effect("nobody", elsewhere.owner_of_queue_files, len("mta"), len("nobody")),
+    "private_group": Effect(
+        "nogroup", elsewhere.group_of_private_sockets, len("mtaprivate"), len("nogroup")
+    ),
+    "proxy_interfaces": Effect(
+        ["127.0.0.4"],
+        sending.a_host_of_ours,
+        "connect to 127.0.0.4[127.0.0.4]:2600: Connection refused",
+        "mail for 127.0.0.4 loops back to myself",
+    ),
+    "default_transport": Effect(
+        "lmtp:[192.0.2.1]",
+        elsewhere.route("a@elsewhere.test"),
+        "DEFAULT outbound:elsewhere.test",
+        "DEFAULT lmtp:[192.0.2.1]",
+    ),
+    "relayhost": Effect(
+        "[192.0.2.1]",
+        elsewhere.route("a@elsewhere.test"),
+        "DEFAULT outbound:elsewhere.test",
+        "DEFAULT outbound:[192.0.2.1]",
+    ),
+    "relay_domains": Effect(
+        ["theirs.test"],
+        elsewhere.route("a@theirs.test"),
+        "DEFAULT outbound:theirs.test",
+        "RELAY outbound:theirs.test",
+    ),
+    "relay_transport": Effect(
+        "lmtp:[192.0.2.1]",
+        elsewhere.route("a@theirs.test"),
+        "RELAY outbound:theirs.test",
+        "RELAY lmtp:[192.0.2.1]",
+        {"relay_domains": ["theirs.test"]},
+    ),
+    "virtual_mailbox_domains": Effect(
+        ["ours.test"],
+        elsewhere.route("a@ours.test"),
+        "DEFAULT outbound:ours.test",
+        "VIRTUAL virtual:ours.test",
+    ),
+    "virtual_transport": Effect(
+        "lmtp:unix:/run/lmtp",
+        elsewhere.route("a@posthouse.test"),
+        "VIRTUAL virtual:posthouse.test",
+        "VIRTUAL lmtp:unix:/run/lmtp",
+    ),
+    "virtual_mailbox_base": Effect(
+        "FOLDER",
+        elsewhere.delivered_to,
+        "451 4.3.5 the mailboxes are not there",
+        "250 2.0.0 delivered to maildir /posthouse.test/bob",
+    ),
+    "message_size_limit": Effect(5000, entry.capabilities, SIZED, {*OFFERED, "SIZE 5000"}),
+    "header_size_limit": Effect(
+        1024,
+        elsewhere.content_refused(b"X: " + b"x" * 2000 + b"\r\n\r\n"),
+        "taken",
+        "552 5.3.4 Header section too large",
+    ),
+    "queue_minfree": Effect(2**50, entry.room_for_mail, "250", "452"),
+    "hopcount_limit": Effect(
+        5, elsewhere.content_refused(RECEIVED), "taken", "554 5.4.6 Too many hops"
+    ),
+    "line_length_limit": Effect(512, entry.a_long_command, "250", "500"),
+    "smtpd_content_line_limit": Effect(1000, entry.a_long_line_of_content, "250", "550"),
+    "smtpd_recipient_limit": Effect(100, entry.the_101st_recipient, "250", "452"),
+    "smtpd_timeout": Effect(7, entry.patience_for_a_command, 300, 7),
+    "smtpd_min_data_rate": Effect(1, entry.patience_for_content, 300, 400),
+    "smtpd_hard_error_limit": Effect(
+        2, entry.errors_until_the_end, [*["500"] * 20, "421"], ["500", "500", "421"]
+    ),
+    "smtpd_banner": Effect(
+        "hello", entry.greeting, "220 posthouse.test ESMTP Posthouse", "220 hello"
+    ),
+    "smtpd_tls_security_level": Effect(
+        "may",
+        entry.capabilities,
+        SIZED,
+        {*SIZED, TLS},
+        {"smtpd_tls_cert_file": "CERTIFICATE", "smtpd_tls_key_file": "KEY"},
+    ),
+    "smtpd_tls_cert_file": Effect(
+        "CERTIFICATE",
+        entry.encryption,
+        "454",
+        "220",
+        {"smtpd_tls_security_level": "may", "smtpd_tls_key_file": "KEY"},
+    ),
+    "smtpd_tls_key_file": Effect(
+        "KEY",
+        entry.encryption,
+        "454",
+        "220",
+        {"smtpd_tls_security_level": "may", "smtpd_tls_cert_file": "CERTIFICATE"},
+    ),
+    "smtp_tls_security_level": Effect(
+        "encrypt", sending.a_host_without_tls, "DELIVERED", "DEFERRED"
+    ),
+    "smtp_tcp_port": Effect(2603, sending.the_usual_port, 25, 2603),
+    "smtp_helo_name": Effect("out.test", sending.name_in_ehlo, "posthouse.test", "out.test"),
+    "smtp_fallback_relay": Effect(
+        ["[127.0.0.5]:2602"],
+        sending.nobody_there,
+        "connect to 127.0.0.4[127.0.0.4]:2601: Connection refused",
+        "connect to 127.0.0.5[127.0.0.5]:2602: Connection refused",
+    ),
+    "inet_protocols": Effect(
+        "ipv6",
+        sending.nobody_there,
+        "connect to 127.0.0.4[127.0.0.4]:2601: Connection refused",
+        "127.0.0.4 has no ipv6 address",
+    ),
+    "smtp_address_preference": Effect("ipv6", sending.first_protocols, {4, 6}, {6}),
+    "smtp_mx_address_limit": Effect(3, sending.addresses_to_try, 5, 3),
+    "smtp_mx_session_limit": Effect(3, sending.sessions_begun, 2, 3),
+    "smtp_connect_timeout": Effect(7, sending.a_full_host, 30, 7),
+    "smtp_helo_timeout": silence("GREETING", 300),
+    "smtp_starttls_timeout": silence("STARTTLS", 300, smtp_tls_security_level="encrypt"),
+    "smtp_mail_timeout": silence("MAIL", 300),
+    "smtp_rcpt_timeout": silence("RCPT", 300),
+    "smtp_data_init_timeout": silence("DATA", 120),
+    "smtp_data_xfer_timeout": silence("CONTENT", 180),
+    "smtp_data_done_timeout": silence("END", 600),
+    "smtp_rset_timeout": Effect(
+        7,
+        sending.time_of_silence_after_a_refusal,
+        20,
+        7,
+        {"smtp_connection_cache_time_limit": 100},
+    ),
+    "smtp_connection_cache_time_limit": Effect(7, sending.time_of_an_idle_session, 2, 7),
+    "smtp_connection_reuse_time_limit": Effect(
+        7, sending.age_of_a_session, 1, 2, {"smtp_connection_cache_time_limit": 100}
+    ),
+    "dns_servers": Effect(
+        ["[192.0.2.1]:5353"],
+        elsewhere.name_servers,
+        ["192.0.2.53"],
+        ["Do53:192.0.2.1@5353"],
+    ),
+    "dns_timeout": Effect(1, sending.a_silent_resolver, 60 + 2 * 20, 60 + 2 * 1),
+    "minimal_backoff_time": Effect(7, queueing.pause_at_age(0), 300, 7),
+    "maximal_backoff_time": Effect(700, queueing.pause_at_age(1e6), 4000, 700),
+    "maximal_queue_lifetime": Effect(9e4, queueing.fate_at_age(1e5), "kept", "given up"),
+    "bounce_queue_lifetime": Effect(9e4, queueing.fate_at_age(1e5, sender=""), "kept", "given up"),
+    "delay_warning_time": Effect(9e4, queueing.told_at_age(1e5), "nothing", "DELAY"),
+    "bounce_size_limit": Effect(1000, elsewhere.returned_whole, True, False),
+    "double_bounce_sender": Effect(
+        "nobody",
+        elsewhere.reporting,
+        ("double-bounce@posthouse.test", "postmaster@posthouse.test"),
+        ("nobody@posthouse.test", "postmaster@posthouse.test"),
+    ),
+    "double_bounce_recipient": Effect(
+        "ops@example.org",
+        elsewhere.reporting,
+        ("double-bounce@posthouse.test", "postmaster@posthouse.test"),
+        ("double-bounce@posthouse.test", "ops@example.org"),
+    ),
+    "soft_bounce": Effect(
+        True,
+        entry.relaying,
+        "554 5.7.1 <bob@elsewhere.test>: Relay access denied",
+        "454 4.7.1 <bob@elsewhere.test>: Relay access denied",
+        {"mynetworks": []},
+    ),
+    "queue_run_delay": Effect(7, queueing.a_file_that_nobody_told_of, 60, 7),
+    "qmgr_message_active_limit": Effect(1, queueing.messages_at_work, 3, 1),
+    CONCURRENCY_LIMIT: Effect(7, queueing.deliveries_at_once, 20, 7),
+    "initial_destination_concurrency": Effect(2, queueing.deliveries_at_first, 5, 2),
+    COHORT_LIMIT: Effect(3, queueing.failures_until_suspended, 1, 3),
+    "default_destination_recipient_limit": Effect(2, queueing.requests_for_three_recipients, 1, 2),
+    "ipc_timeout": Effect(7, entry.a_silent_neighbour, ("451", 60), ("451", 7)),
+    "delivery_timeout": Effect(7, queueing.a_silent_agent, 3600, 7),
+    "service_checkin_time": Effect(20, elsewhere.time_to_check_in, 10, 20),
+    "service_throttle_time": Effect(7, elsewhere.longest_pause_of_a_failing_row, 60, 7),
+}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_pair(tmp_path_factory.mktemp("certificates"))
+
+
+def test_every_parameter_has_its_line() -> None:
+    assert list(EFFECTS) == list(Parameters.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_a_parameter_changes_what_it_is_said_to(name: str, short_path: Path, pair: Pair) -> None:
+    effect = EFFECTS[name]
+    assert effect.before != effect.after
+    seen = []
+    for changed in (False, True):
+        folder = short_path / ("after" if changed else "before")
+        paths = {"CERTIFICATE": pair.certificate, "KEY": pair.key, "FOLDER": folder}
+
+        def meant(value: object, paths: dict[str, Path] = paths) -> object:
+            for word, path in paths.items() if isinstance(value, str) else ():
+                value = str(value).replace(word, str(path))
+            return value
+
+        values = {"virtual_mailbox_domains": ["posthouse.test"], **effect.given}
+        if name == "virtual_mailbox_domains":
+            values = {}
+        if changed:
+            values[name] = effect.value
+        with scene(folder, {key: meant(value) for key, value in values.items()}) as made:
+            seen.append(effect.look(made))
+    assert seen == [effect.before, effect.after]
