@@ -460,8 +460,9 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=100,
-            description="Sessions that a delivery begins at most, before the rest of its "
-            "recipients are deferred: a host that greets and then fails is left for the next one.",
+            description="Hosts that a delivery has a session with, at most, before the rest of its "
+            "recipients are deferred. One that cannot be reached does not count, one that greets "
+            "us and then puts mail off does.",
         ),
         Used(*CLIENTS),
     ] = 2
