@@ -11,8 +11,8 @@ from mta.commands.host import faults, is_ours
 from mta.commands.output import as_text
 from mta.commands.render import validated
 from mta.config.compile import Configuration
-from mta.config.generations import differences
-from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, load_snapshot
+from mta.config.generations import Generation, GenerationFolder, differences
+from mta.config.snapshot import Snapshot
 
 __all__ = ["check"]
 
@@ -30,8 +30,8 @@ def check(context: click.Context, as_json: bool) -> None:
     changes: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     if in_force is not None:
-        changes = differences(in_force, configuration.snapshot(in_force.generation, 0))
-        restart = _beyond_reload(in_force, configuration)
+        changes = differences(in_force, configuration)
+        restart = _beyond_reload(in_force.snapshot, configuration)
     wrong = faults(configuration) if is_ours(configuration) else []
     if as_json:
         found = {"changes": changes, "needs_restart": restart, "host": list(map(asdict, wrong))}
@@ -49,13 +49,13 @@ def check(context: click.Context, as_json: bool) -> None:
         raise Failure("\n".join(map(str, wrong)), os.EX_CONFIG)
 
 
-def _in_force(configuration: Configuration) -> Snapshot | None:
+def _in_force(configuration: Configuration) -> Generation | None:
     queue_directory = configuration.parameters.queue_directory
     try:
         generation = Control(queue_directory).status().generation
     except NotRunningError:
         return None
-    return load_snapshot(generation, os.path.join(queue_directory, SNAPSHOT_DIRECTORY))
+    return GenerationFolder(queue_directory).load(generation)
 
 
 def _beyond_reload(old: Snapshot, new: Configuration) -> tuple[str, ...]:

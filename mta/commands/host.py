@@ -41,6 +41,7 @@ __all__ = ["Fault", "faults", "is_ours", "keepers_of"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
+_ORIGIN_MODE: Final = 0o600  # of what a generation was made from
 _OTHERS: Final = 0o007
 
 
@@ -137,8 +138,9 @@ def _queue(host: _Host) -> Iterator[Fault]:
 def _contents(host: _Host) -> Iterator[Fault]:
     """What the master and `mta render` wrote into the queue directory."""
     top = host.parameters.queue_directory
-    written = Ownership(*host.keepers.house, _FILE_MODE)
     for path in _listed(os.path.join(top, "config")):
+        mode = _ORIGIN_MODE if path.endswith(".origin.json") else _FILE_MODE
+        written = Ownership(*host.keepers.house, mode)
         found = _look(path)
         if found is not None and not (written.holds(found) and stat.S_ISREG(found.st_mode)):
             yield _differs(path, written, found, written.commands)

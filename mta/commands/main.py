@@ -19,7 +19,7 @@ from typing import Final
 import click
 
 from mta.commands.failure import ControlError, Failure, MasterBusyError
-from mta.config.errors import ConfigError, SnapshotError
+from mta.config.errors import ConfigError, LockedError, SnapshotError
 
 __all__ = ["Target", "mta"]
 
@@ -78,7 +78,7 @@ class Programs(click.Group):
             return super().invoke(ctx)
         except (ConfigError, SnapshotError) as error:
             raise Failure(str(error), os.EX_CONFIG) from error
-        except MasterBusyError as error:
+        except (LockedError, MasterBusyError) as error:
             raise Failure(str(error), os.EX_TEMPFAIL) from error
         except ControlError as error:
             raise Failure(str(error), os.EX_UNAVAILABLE) from error

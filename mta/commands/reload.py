@@ -5,7 +5,7 @@ import msgspec
 
 from mta.commands.control import Changes, Control
 from mta.commands.output import as_text
-from mta.commands.render import described, render_generation
+from mta.commands.render import described, rendering
 
 __all__ = ["reload"]
 
@@ -20,8 +20,8 @@ def reload(context: click.Context, as_json: bool) -> None:
     """
     control = Control(context.obj.queue_directory)
     control.status()  # nothing is rendered for a system that does not run
-    _, rendered = render_generation(context.obj.directory)
-    changes = control.reload(rendered.generation)
+    with rendering(context.obj.directory) as (_, rendered):
+        changes = control.reload(rendered.generation)
     if as_json:
         click.echo(as_text({"generation": rendered.generation, **msgspec.to_builtins(changes)}))
         return

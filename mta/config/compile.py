@@ -5,10 +5,13 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
+import mta
 from mta.config.checks import check_meaning
+from mta.config.origins import origins
 from mta.config.parameters import Parameters
+from mta.config.provenance import Files, Provenance
 from mta.config.snapshot import Service, Snapshot
-from mta.config.source import Node, Problems, load
+from mta.config.source import Node, Problems, load, parse, read
 from mta.config.table import SERVICES, read_table
 from mta.config.validate import check_fields, mapping
 from mta.util.house import MASTER_LOGS
@@ -34,6 +37,7 @@ class Configuration:
     python: str  # the interpreter that runs the daemons: the one that compiles
     parameters: Parameters
     services: tuple[Service, ...]
+    provenance: Provenance  # of the very texts that were compiled
 
     @property
     def log_directory(self) -> str:
@@ -65,13 +69,14 @@ def compile_configuration(directory: str) -> Configuration:
     """
     directory = os.path.abspath(directory)
     problems = Problems()
-    main = load(os.path.join(directory, MAIN), problems)
-    services = load(os.path.join(directory, SERVICES), problems)
+    main_text, main = _document(directory, MAIN, problems)
+    services_text, services = _document(directory, SERVICES, problems)
     values: dict[str, Any] = {} if main is None else _parameters(main, problems)
     table = None if services is None else read_table(services, problems)
     problems.raise_if_any()
     assert main is not None, "a file that is missing is a problem"
-    assert table is not None, "a file that is missing is a problem"
+    assert services is not None, "a file that is missing is a problem"
+    assert table is not None, "likewise"
     parameters = Parameters(**values)
     check_meaning(parameters, main, table, problems)
     problems.raise_if_any()
@@ -81,6 +86,12 @@ def compile_configuration(directory: str) -> Configuration:
         python=sys.executable,
         parameters=parameters,
         services=tuple(row.service for row in table.rows.values()),
+        provenance=Provenance(
+            directory=directory,
+            release=mta.__version__,
+            files=Files(main=main_text, services=services_text),
+            origins=origins(main, services, table),
+        ),
     )
 
 
@@ -102,6 +113,11 @@ def _find(directory: str, name: str) -> str:
         values = _parameters(main, problems, only=name)
     problems.raise_if_any()
     return str(values[name])
+
+
+def _document(directory: str, name: str, problems: Problems) -> tuple[str, Node | None]:
+    text = read(os.path.join(directory, name), problems)
+    return ("", None) if text is None else (text, parse(text, name, problems))
 
 
 def _parameters(main: Node, problems: Problems, only: str = "") -> dict[str, Any]:

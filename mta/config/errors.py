@@ -1,6 +1,6 @@
 """How a configuration can be unusable; apart, for these must be quick to import."""
 
-__all__ = ["ConfigError", "SnapshotError"]
+__all__ = ["ConfigError", "LockedError", "SnapshotError"]
 
 
 class ConfigError(Exception):
@@ -13,3 +13,7 @@ class ConfigError(Exception):
 
 class SnapshotError(Exception):
     """The snapshot is missing, damaged, or of another version."""
+
+
+class LockedError(Exception):
+    """Another process is changing the configuration just now."""

@@ -10,10 +10,9 @@ from mta.config.parameters import DurationUnit, Parameters
 from mta.config.snapshot import Service
 from mta.config.table import profiles
 from mta.config.validate import expectation, fields_of
+from mta.util.duration import format_duration
 
 __all__ = ["parameters_reference", "services_reference"]
-
-_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 _PARAMETERS: Final = """\
 # Parameters
@@ -89,12 +88,5 @@ def _default(field: msgspec.structs.FieldInfo, is_duration: bool) -> str:
             return "the host's own name"  # the only default that differs from host to host
         return f"`{json.dumps(field.default_factory())}`"
     if is_duration:
-        return f"`{_duration(float(field.default))}`"
+        return f"`{format_duration(float(field.default))}`"
     return f"`{json.dumps(field.default)}`"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in _UNITS:
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"

@@ -18,7 +18,7 @@ import yaml
 
 from mta.config.errors import ConfigError
 
-__all__ = ["Node", "Place", "Problems", "load", "parse", "suggestion"]
+__all__ = ["Node", "Place", "Problems", "load", "parse", "read", "suggestion"]
 
 SIZE_LIMIT: Final = 1024 * 1024  # octets
 DEPTH_LIMIT: Final = 16
@@ -94,7 +94,13 @@ def suggestion(name: str, known: Collection[str]) -> str:
 
 
 def load(path: str, problems: Problems) -> Node | None:
-    """Read one file; None when there is no document to go on with, the reason being noted."""
+    """Read one document; None when there is none to go on with, the reason being noted."""
+    text = read(path, problems)
+    return None if text is None else parse(text, os.path.basename(path), problems)
+
+
+def read(path: str, problems: Problems) -> str | None:
+    """The text of one file, octet for octet; None when it has none, the reason being noted."""
     name = os.path.basename(path)
     try:
         with open(path, "rb") as file:
@@ -106,13 +112,12 @@ def load(path: str, problems: Problems) -> Node | None:
         problems.add(Place(name), "", f"larger than {SIZE_LIMIT} octets")
         return None
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - before.rfind(b"\n")
         problems.add(Place(name, before.count(b"\n") + 1, column), "", "not UTF-8")
         return None
-    return parse(text, name, problems)
 
 
 def parse(text: str, file: str, problems: Problems) -> Node | None:
