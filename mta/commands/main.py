@@ -25,7 +25,7 @@ __all__ = ["Target", "mta"]
 
 _DEFAULT_DIRECTORY: Final = "/etc/posthouse"
 _COMMANDS: Final = (
-    *("check", "probe", "queue", "reference", "reload", "render"),
+    *("check", "config", "probe", "queue", "reference", "reload", "render"),
     *("restart", "start", "status", "stop", "trace"),
 )
 _NO_PERMISSION: Final = (errno.EACCES, errno.EPERM)

@@ -7,7 +7,7 @@ from mta.commands.control import Changes, Control
 from mta.commands.output import as_text
 from mta.commands.render import described, rendering
 
-__all__ = ["reload"]
+__all__ = ["change_lines", "reload"]
 
 
 @click.command()
@@ -26,10 +26,11 @@ def reload(context: click.Context, as_json: bool) -> None:
         click.echo(as_text({"generation": rendered.generation, **msgspec.to_builtins(changes)}))
         return
     click.echo(described(rendered))
-    for line in _lines(changes):
+    for line in change_lines(changes):
         click.echo(line)
 
 
-def _lines(changes: Changes) -> list[str]:
+def change_lines(changes: Changes) -> list[str]:
+    """What the master did, for people: a line each kind."""
     found = msgspec.structs.asdict(changes)
     return [f"{what}: {' '.join(names)}" for what, names in found.items() if names]

@@ -13,6 +13,7 @@ from mta.config.provenance import Files, Provenance
 from mta.config.snapshot import Service, Snapshot
 from mta.config.source import Node, Problems, load, parse, read
 from mta.config.table import SERVICES, read_table
+from mta.config.unfinished import refuse_unfinished
 from mta.config.validate import check_fields, mapping
 from mta.util.house import MASTER_LOGS
 
@@ -69,6 +70,7 @@ def compile_configuration(directory: str) -> Configuration:
     """
     directory = os.path.abspath(directory)
     problems = Problems()
+    refuse_unfinished(directory, problems)
     main_text, main = _document(directory, MAIN, problems)
     services_text, services = _document(directory, SERVICES, problems)
     values: dict[str, Any] = {} if main is None else _parameters(main, problems)

@@ -17,6 +17,7 @@ __all__ = ["SNAPSHOT_DIRECTORY", "Service", "Snapshot", "SnapshotError", "load_s
 
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
 _SIZE_LIMIT: Final = 4 * 1024 * 1024
+_LAST_TIME: Final = 253_370_764_800  # the year 9999, in every time zone
 
 
 Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
@@ -92,7 +93,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     version: Literal[1]
     generation: Annotated[int, Meta(ge=1)]
-    created: float  # seconds since the epoch
+    created: Annotated[float, Meta(ge=0, le=_LAST_TIME)]  # seconds since the epoch
     profile: str
     python: str  # the interpreter that runs the daemons
     parameters: Parameters
