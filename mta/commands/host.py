@@ -139,6 +139,8 @@ def _contents(host: _Host) -> Iterator[Fault]:
     """What the master and `mta render` wrote into the queue directory."""
     top = host.parameters.queue_directory
     for path in _listed(os.path.join(top, "config")):
+        if path.endswith(".new"):
+            continue  # a rendering that was killed left it, and the next removes it
         mode = _ORIGIN_MODE if path.endswith(".origin.json") else _FILE_MODE
         written = Ownership(*host.keepers.house, mode)
         found = _look(path)

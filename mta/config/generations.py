@@ -186,8 +186,10 @@ class LockedFolder(GenerationFolder):
         for number in numbers[:-KEPT]:
             if number not in needed:
                 os.unlink(f"{number}.json", dir_fd=self._folder)
-        for number in self._numbers(origins=True).difference(self.numbers()):
-            os.unlink(origin_name(number), dir_fd=self._folder)
+        strays = [origin_name(it) for it in self._numbers(origins=True).difference(self.numbers())]
+        strays += [name for name in os.listdir(self.path) if name.endswith(".new")]
+        for name in strays:
+            os.unlink(name, dir_fd=self._folder)
 
 
 def differences(old: Generation | None, new: Configuration) -> tuple[str, ...]:

@@ -111,9 +111,10 @@ def test_origin_that_is_lost_makes_a_generation_that_has_one(
     assert load_provenance(2, str(config)).files.services == SERVICES
 
 
-def test_origin_without_a_generation_is_removed(folder: ConfigurationFolder, config: Path) -> None:
-    """A rendering that was killed left it."""
+def test_what_a_killed_rendering_left_is_removed(folder: ConfigurationFolder, config: Path) -> None:
+    """What a number was made from without that generation, and files without their name."""
     (config / "7.origin.json").write_text("{}")
+    (config / ".7.json.new").write_text("{")
     write(folder)
     assert names(config) == {"1.json", "1.origin.json", "supervisord.conf"}
 
