@@ -11,8 +11,9 @@ from mta.commands.host import faults, is_ours
 from mta.commands.output import as_text
 from mta.commands.render import validated
 from mta.config.compile import Configuration
-from mta.config.generations import Generation, GenerationFolder, differences
+from mta.config.generations import Generation, GenerationFolder
 from mta.config.snapshot import Snapshot
+from mta.config.write import differences
 
 __all__ = ["check"]
 

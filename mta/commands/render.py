@@ -13,8 +13,9 @@ from mta.commands.log_folders import create_log_folders
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
 from mta.config.errors import LockedError
-from mta.config.generations import GenerationFolder, LockedFolder, Rendered
+from mta.config.generations import GenerationFolder, LockedFolder
 from mta.config.render import render_supervisord
+from mta.config.write import Rendered, write_generation
 from mta.queue.layout import create_layout
 
 __all__ = [
@@ -76,7 +77,7 @@ def write_locked(folder: LockedFolder, configuration: Configuration) -> Rendered
         pass  # it need not run
     except ControlError:
         prune = False  # it runs, with whatever it has
-    return folder.write(configuration, time.time(), in_force, prune=prune)
+    return write_generation(folder, configuration, time.time(), in_force, prune=prune)
 
 
 def described(rendered: Rendered) -> str:

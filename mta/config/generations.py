@@ -1,4 +1,4 @@
-"""Generations on disk: `config/N.json`, what it was made from, and the `supervisord.conf`.
+"""Generations on disk: `config/N.json`, what it was made from, and `supervisord.conf`.
 
     N.origin.json      the files that N was compiled from (mta.config.provenance), written first
     N.json             what daemons load; with this name the generation exists
@@ -18,28 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
-from mta.config.compile import Configuration
-from mta.config.differences import compare, summary
 from mta.config.errors import LockedError
 from mta.config.provenance import Provenance, load_provenance, origin_name
-from mta.config.render import render_supervisord
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, SnapshotError, load_snapshot
 from mta.util.replace import replace_file
 
-__all__ = [
-    "KEPT",
-    "SUPERVISORD_CONF",
-    "Generation",
-    "GenerationFolder",
-    "LockedFolder",
-    "Rendered",
-    "differences",
-]
+__all__ = ["SUPERVISORD_CONF", "Generation", "GenerationFolder", "LockedFolder"]
 
 SUPERVISORD_CONF: Final = "config/supervisord.conf"  # relative to the queue directory
-KEPT: Final = 10
 _CONF: Final = "supervisord.conf"
 _MODE: Final = 0o644  # daemons of other users read it; it holds no secrets
 _ORIGIN_MODE: Final = 0o600  # the operator's files may be less open than that
@@ -48,14 +34,6 @@ _PATIENCE: Final = 60.0  # seconds: longer than a reload takes
 _LOOK: Final = 0.05  # seconds
 _FILE_NAME: Final = re.compile(r"([1-9][0-9]{0,8})(\.origin)?\.json\Z", re.ASCII)
 _STARTS: Final = re.compile(rb"^generation=([1-9][0-9]{0,8})$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """What a rendering did; `changes` is empty when the last generation is still right."""
-
-    generation: int
-    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +69,7 @@ class GenerationFolder:
                         text = f"{self.path}: another command changes the configuration"
                         raise LockedError(text) from None
                 time.sleep(_LOOK)
-            yield LockedFolder(self.path, folder)
+            yield LockedFolder(os.path.dirname(self.path), folder)
         finally:
             os.close(folder)
 
@@ -129,73 +107,28 @@ class GenerationFolder:
 
 
 class LockedFolder(GenerationFolder):
-    """The folder in the hands of the one who may change it."""
+    """The folder in the hands of the one who may change it; OSError where it cannot be done."""
 
-    def __init__(self, path: str, folder: int) -> None:
-        super().__init__(os.path.dirname(path))
+    def __init__(self, queue_directory: str, folder: int) -> None:
+        super().__init__(queue_directory)
         self._folder = folder
 
-    def write(
-        self,
-        configuration: Configuration,
-        created: float,
-        in_force: int | None = None,
-        *,
-        prune: bool = True,
-    ) -> Rendered:
-        """Write a new generation if anything changed; `created` is seconds since the epoch.
-
-        The last ten are kept, and so is `in_force`, which the running system loads whenever it
-        starts a daemon. OSError if the files cannot be written, ConfigError if a path cannot be
-        rendered.
-        """
-        numbers = self.numbers()
-        latest = self._latest(numbers)
-        number = max(numbers, default=0) + 1
-        changes = differences(latest, configuration)
-        if latest is not None and not changes:
-            number = latest.snapshot.generation
-        conf = render_supervisord(configuration, number).encode()
-        started = self.starts()
-        if changes:
-            provenance = msgspec.json.encode(configuration.provenance)
-            snapshot = msgspec.json.encode(configuration.snapshot(number, created))
-            replace_file(self._folder, origin_name(number), provenance, _ORIGIN_MODE)
-            replace_file(self._folder, f"{number}.json", snapshot, _MODE)
-        self.write_conf(conf)
-        if prune:
-            self._prune({in_force, started})
-        return Rendered(number, changes)
+    def add(self, number: int, snapshot: bytes, provenance: bytes) -> None:
+        """Write a generation: what it was made from first, for the other name makes it one."""
+        replace_file(self._folder, origin_name(number), provenance, _ORIGIN_MODE)
+        replace_file(self._folder, f"{number}.json", snapshot, _MODE)
 
     def write_conf(self, conf: bytes) -> None:
         """Let the master start with this; it need not be new."""
         if self.conf() != conf:
             replace_file(self._folder, _CONF, conf, _MODE)
 
-    def _latest(self, numbers: list[int]) -> Generation | None:
-        if not numbers:
-            return None
-        try:
-            return self.load(numbers[-1])
-        except SnapshotError:  # damaged, or of another version: the next generation replaces it
-            return None
-
-    def _prune(self, needed: set[int | None]) -> None:
-        """Remove what is old, and what was begun and never became a generation."""
-        numbers = self.numbers()
-        for number in numbers[:-KEPT]:
+    def prune(self, kept: int, needed: set[int | None]) -> None:
+        """Keep the newest and the needed; remove what was begun and never became a generation."""
+        for number in self.numbers()[:-kept]:
             if number not in needed:
                 os.unlink(f"{number}.json", dir_fd=self._folder)
         strays = [origin_name(it) for it in self._numbers(origins=True).difference(self.numbers())]
         strays += [name for name in os.listdir(self.path) if name.endswith(".new")]
         for name in strays:
             os.unlink(name, dir_fd=self._folder)
-
-
-def differences(old: Generation | None, new: Configuration) -> tuple[str, ...]:
-    """What a configuration changes, by name, a line each kind; without an old one, all of it."""
-    if old is None:
-        return ("first generation",)
-    files = old.provenance.files if old.provenance is not None else None
-    changed = compare(old.snapshot, new.snapshot(old.snapshot.generation, old.snapshot.created))
-    return summary(changed, new.provenance.files.differing(files))

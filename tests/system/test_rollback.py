@@ -1,6 +1,7 @@
 """`mta config rollback`: the way back is a reload; what cannot be had leaves all as it is."""
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -113,3 +114,18 @@ def test_what_the_master_refuses_is_put_back(new_instance: NewInstance) -> None:
     instance.mta("config", "--queue-directory", str(instance.queue), "rollback", "2")
     assert instance.status()["generation"] > 2
     assert (instance.config / "main.yml.unused").read_text() == "queue_directory: [\n"
+
+
+def test_the_commands_of_the_manual_run(new_instance: NewInstance) -> None:
+    """One after the other, as they stand there, on a system that was changed twice."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "roll-back.md"
+    commands = re.findall(r"^ {4,}mta (.*)$", page.read_text(), re.MULTILINE)
+    assert len(commands) > 5
+    instance = new_instance()
+    instance.start()
+    for limit in (8, 9):
+        instance.configure({"hopcount_limit": limit})
+        instance.reload()
+    for command in commands:
+        here = command.replace("/var/spool/posthouse", str(instance.queue))
+        instance.mta(*here.split())

@@ -25,8 +25,9 @@ from mta.commands.output import as_text
 from mta.commands.reload import change_lines
 from mta.commands.render import described, make_folders, validated, write_locked
 from mta.config.errors import ConfigError, SnapshotError
-from mta.config.generations import LockedFolder, Rendered
+from mta.config.generations import LockedFolder
 from mta.config.provenance import Files
+from mta.config.write import Rendered
 
 __all__ = ["rollback"]
 

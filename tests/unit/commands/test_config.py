@@ -58,6 +58,21 @@ def config(folder: ConfigurationFolder) -> Path:
     return folder.queue / "config"
 
 
+@pytest.mark.parametrize("command", ["list", "show", "diff"])
+def test_looking_does_not_need_what_rendering_needs(
+    folder: ConfigurationFolder, three: object, command: str
+) -> None:
+    script = (
+        "import sys; from click.testing import CliRunner; from mta.commands.main import mta;"
+        "print(CliRunner().invoke(mta, sys.argv[1:]).exit_code, *sys.modules)"
+    )
+    arguments = [sys.executable, "-I", "-c", script, "-c", str(folder.directory), "config", command]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
+    assert found[0] == "0"
+    assert f"mta.commands.config.{command}" in found
+    assert not {"jinja2", "rich", "supervisor", "asyncio"} & set(found)
+
+
 # list
 
 
@@ -266,6 +281,8 @@ def test_rollback_of_a_system_that_does_not_run(
     assert GenerationFolder(str(folder.queue)).starts() == 4
     assert run_mta("config", "diff", "2", "4").stdout.endswith("the same\n")
     assert run_mta("render").stdout == "generation 4: nothing changed\n"
+    run_mta("config", "rollback")  # said twice, it undoes itself
+    assert files(folder) == three[3]
 
 
 def test_rollback_is_a_reload(

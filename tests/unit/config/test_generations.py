@@ -12,9 +12,10 @@ from support.configuration import SERVICES, ConfigurationFolder
 
 import mta
 from mta.config.errors import LockedError, SnapshotError
-from mta.config.generations import GenerationFolder, Rendered
+from mta.config.generations import GenerationFolder
 from mta.config.provenance import load_provenance
 from mta.config.snapshot import load_snapshot
+from mta.config.write import Rendered, write_generation
 
 NOW = 1_700_000_000.0
 
@@ -29,7 +30,7 @@ def config(folder: ConfigurationFolder) -> Path:
 
 def write(folder: ConfigurationFolder, in_force: int | None = None) -> Rendered:
     with GenerationFolder(str(folder.queue)).locked() as locked:
-        return locked.write(folder.compile(), NOW, in_force)
+        return write_generation(locked, folder.compile(), NOW, in_force)
 
 
 def names(config: Path) -> set[str]:
@@ -191,7 +192,7 @@ def test_none_is_removed_while_it_is_not_known_which_is_in_force(
     for limit in range(1, 14):
         folder.main(f"hopcount_limit: {limit}\n")
         with GenerationFolder(str(folder.queue)).locked() as locked:
-            locked.write(folder.compile(), NOW, prune=False)
+            write_generation(locked, folder.compile(), NOW, prune=False)
     assert {f"{number}.json" for number in range(1, 14)} <= names(config)
 
 
@@ -270,9 +271,10 @@ def test_two_renderings_at_once_make_two_generations(
     script = (
         "import sys; from mta.config.compile import compile_configuration;"
         "from mta.config.generations import GenerationFolder;"
+        "from mta.config.write import write_generation;"
         "configuration = compile_configuration(sys.argv[1]);"
         "folder = GenerationFolder(configuration.parameters.queue_directory).locked();"
-        "print(folder.__enter__().write(configuration, 0.0).generation)"
+        "print(write_generation(folder.__enter__(), configuration, 0.0).generation)"
     )
     runs = []
     for limit in range(1, 5):

@@ -14,6 +14,7 @@ from support.configuration import SERVICES, ConfigurationFolder
 
 import mta.config.render
 from mta.config.generations import GenerationFolder
+from mta.config.write import write_generation
 
 
 def read_by_supervisor(
@@ -24,7 +25,7 @@ def read_by_supervisor(
     (folder.queue / "pid").mkdir(exist_ok=True)
     (folder.log / "master").mkdir(parents=True, exist_ok=True)
     with GenerationFolder(str(folder.queue)).locked() as locked:
-        locked.write(folder.compile(), 0.0)
+        write_generation(locked, folder.compile(), 0.0)
     monkeypatch.chdir(folder.queue)
     options = ServerOptions()
     options.realize(["-c", str(folder.queue / "config" / "supervisord.conf")])
