@@ -82,5 +82,5 @@ def load_provenance(generation: int, directory: str) -> Provenance:
         return msgspec.json.decode(data, type=Provenance)
     except PermissionError:
         raise
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(f"{path}: {error}") from error

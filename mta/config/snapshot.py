@@ -5,7 +5,7 @@ a millisecond and never parse YAML. It holds no secrets. Durations are seconds, 
 """
 
 import os
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +24,8 @@ Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-
 UserName = Annotated[
     str, Meta(title="a user's name, or nothing", pattern=r"\A(?:[a-z_][a-z0-9_-]{0,31})?\Z")
 ]
+# A parameter's value, whichever.
+Setting = bool | int | float | str | tuple[str, ...]
 Argument = Annotated[str, Meta(title="printable text", pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 
 
@@ -84,7 +86,8 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="A program and its arguments to run in place of the daemon's module."),
     ] = ()
     settings: Annotated[
-        dict[str, Any], Meta(description="Parameters of main.yml with other values for this row.")
+        dict[str, Setting],
+        Meta(description="Parameters of main.yml with other values for this row."),
     ] = {}
 
 
@@ -120,7 +123,7 @@ def load_snapshot(generation: int, directory: str = SNAPSHOT_DIRECTORY) -> Snaps
         if len(data) > _SIZE_LIMIT:
             raise SnapshotError(f"{path}: larger than {_SIZE_LIMIT} octets")
         snapshot = msgspec.json.decode(data, type=Snapshot)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(f"{path}: {error}; run `mta render`") from error
     if snapshot.generation != generation:
         raise SnapshotError(f"{path}: holds generation {snapshot.generation}")

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,17 @@ def test_the_commands_of_the_manual_run(new_instance: NewInstance) -> None:
     for command in commands:
         here = command.replace("/var/spool/posthouse", str(instance.queue))
         instance.mta(*here.split())
+
+
+def test_at_the_same_time_as_a_reload(new_instance: NewInstance) -> None:
+    """One waits for the other: what is in force in the end is what the files say."""
+    instance = new_instance({"smtpd_banner": "first"})
+    instance.start()
+    for number in range(4):
+        instance.configure({"smtpd_banner": f"text {number}"})
+        with ThreadPoolExecutor() as pool:
+            both = (("reload",), ("config", "rollback", "1"))
+            done = list(pool.map(lambda command: instance.try_mta(*command), both))
+        assert [each.returncode for each in done] == [0, 0], [each.stderr for each in done]
+        check = json.loads(instance.mta("check", "--json").stdout)
+        assert check["changes"] == []
