@@ -4,9 +4,9 @@
     N.json             what daemons load; with this name the generation exists
     supervisord.conf   what the master starts with, and with which generation
 
-A generation is written once and never changed: no number ever stands for two things. So a file
-whose comments alone have changed makes a new one, which says so. A file becomes visible whole,
-after its content is on stable storage, so a crash leaves the old configuration or the new one.
+A generation is written once and never changed: no number ever stands for two things. A file becomes
+visible whole, after its content is on stable storage, so a crash leaves the old configuration or
+the new one. Looking needs no lock; who changes anything has it.
 """
 
 import contextlib

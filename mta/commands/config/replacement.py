@@ -45,12 +45,13 @@ class Replacement:
     """What was done to a configuration folder."""
 
     directory: str
+    in_force: int  # the generation that stays so until the master has loaded another
     old: tuple[_Old, ...]
     unused: tuple[str, ...]  # paths: what was kept
 
     def undo(self) -> None:
         """Put the files back as they were."""
-        with _unfinished(self.directory, "undo a rollback\n"):
+        with _unfinished(self.directory, self.in_force):
             for old in self.old:
                 if old.data is not None:
                     _write(old, old.data)
@@ -79,7 +80,9 @@ def candidate(directory: str, files: Files) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def replace(directory: str, files: Files, generation: int, known: Collection[Files]) -> Replacement:
+def replace(
+    directory: str, files: Files, generation: int, *, in_force: int, known: Collection[Files]
+) -> Replacement:
     """Replace the two files by those of a generation.
 
     A text that is in none of `known` is kept beside the file. OSError: the files are as they were;
@@ -92,9 +95,9 @@ def replace(directory: str, files: Files, generation: int, known: Collection[Fil
         written = {each.by_name()[name].encode() for each in known}
         if found.data is not None and found.data not in written:
             unused.append(_keep(found.path))
-    done = Replacement(directory, tuple(old.values()), tuple(unused))
+    done = Replacement(directory, in_force, tuple(old.values()), tuple(unused))
     try:
-        with _unfinished(directory, f"rollback to generation {generation}\n"):
+        with _unfinished(directory, generation):
             for name, found in old.items():
                 if found.data != texts[name]:
                     _write(found, texts[name])
@@ -143,11 +146,11 @@ def _write(old: _Old, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _unfinished(directory: str, text: str) -> Iterator[None]:
-    """Mark the folder until the block has ended well."""
+def _unfinished(directory: str, generation: int) -> Iterator[None]:
+    """Mark the folder until the block has ended well; the generation is what would mend it."""
     folder = os.open(directory, _FOLDER)
     try:
-        replace_file(folder, UNFINISHED, text.encode(), _MODE)
+        replace_file(folder, UNFINISHED, b"rollback to generation %d\n" % generation, _MODE)
         yield
         os.unlink(UNFINISHED, dir_fd=folder)
         os.fsync(folder)

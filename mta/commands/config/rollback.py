@@ -51,7 +51,8 @@ def rollback(options: Options, generation: int | None, as_json: bool) -> None:
         number = generation or history.before(history.in_force)
         files = history.provenance(number).files
         _check(options.directory, files, number, queue_directory)
-        done = replace(options.directory, files, number, _known(history))
+        known = _known(history)
+        done = replace(options.directory, files, number, in_force=history.in_force, known=known)
         rendered, changes = _put_in_force(options.directory, locked, history, done)
     if as_json:
         click.echo(as_text(_object(number, rendered, done, changes)))

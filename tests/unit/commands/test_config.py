@@ -507,7 +507,7 @@ def _killed(at: int, *arguments: str) -> bool:
             _die_in(at, arguments)
         os._exit(1)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) in (os.EX_OK, os.EX_UNAVAILABLE)
     return os.WIFSIGNALED(status)
 
 
@@ -528,49 +528,64 @@ def _die_in(at: int, arguments: tuple[str, ...]) -> None:
     sys.addaudithook(step)
     try:
         mta.main(list(arguments), standalone_mode=False)
-    except click.exceptions.Exit as error:
+    except click.ClickException as error:
         os._exit(error.exit_code)
     os._exit(0)
 
 
+@pytest.mark.parametrize("refused", [False, True])
 def test_killed_at_any_step_leaves_a_valid_configuration_or_says_why_not(
-    run_mta: RunMta, folder: ConfigurationFolder, three: dict[int, dict[str, bytes]]
+    run_mta: RunMta,
+    folder: ConfigurationFolder,
+    three: dict[int, dict[str, bytes]],
+    refused: bool,
 ) -> None:
-    """Never a mixture of two generations that passes for one; never a loss of what was typed."""
+    """Never a mixture of two generations that passes for one; never a loss of what was typed.
+
+    Where the master refuses, the way back is part of it.
+    """
     folder.main("hopcount_limit: 77\n")
     typed = files(folder)
     changing = {folder.directory: "etc", config(folder): "config"}
     saved = folder.directory.parent / "saved"
     for path, name in changing.items():
         shutil.copytree(path, saved / name)
-    interrupted = 0
+    marked: list[int] = []
     for at in range(1, 100):
         for path, name in changing.items():
             shutil.rmtree(path)
             shutil.copytree(saved / name, path)
-        came_so_far = _killed(at, "-c", str(folder.directory), "config", "rollback", "1")
+        reload = _refuse if refused else lambda _: NO_CHANGES
+        with MasterDouble(folder.queue, status=lambda: status_of(3), reload=reload):
+            died = _killed(at, "-c", str(folder.directory), "config", "rollback", "1")
+        (folder.queue / "pid" / "supervisor.sock").unlink()
         found = files(folder)
         assert typed["main.yml"] in (found["main.yml"], found.get("main.yml.unused"))
-        if "rollback.unfinished" in found:
+        if not died:
+            break
+        marked += _marked(found)
+        if _marked(found):
             result = run_mta("check", status=os.EX_CONFIG)
             assert result.stderr.startswith("mta: rollback.unfinished: a rollback was interrupted")
-            assert found["rollback.unfinished"] == b"rollback to generation 1\n"
             run_mta("render", status=os.EX_CONFIG)
-            interrupted += 1
         else:
-            pair = {name: found[name] for name in typed}
-            assert pair in (typed, three[1])
+            assert {name: found[name] for name in typed} in (typed, three[1])
             run_mta("check")
-        if not came_so_far:
-            break
-        run_mta("config", "rollback", "1")
+        (number,) = _marked(found) or [1]
+        run_mta("config", "rollback", str(number))
         after = files(folder)
-        assert after.items() >= three[1].items()
+        assert after.items() >= three[number].items()
         assert typed["main.yml"] in after.values()
-        left = {name for name in os.listdir(folder.directory) if "rollback" in name}
-        assert not left
+        assert not {name for name in os.listdir(folder.directory) if "rollback" in name}
         run_mta("check")
     else:
         pytest.fail("it never ends")
-    assert at > 10
-    assert interrupted > 2
+    assert files(folder).items() >= (typed if refused else three[1]).items()
+    assert marked.count(1) > 2
+    assert (marked.count(3) > 2) == refused
+
+
+def _marked(found: dict[str, bytes]) -> list[int]:
+    """The generation that the mark of an interrupted rollback names, if there is one."""
+    text = found.get("rollback.unfinished", b"").decode()
+    return [int(text.removeprefix("rollback to generation "))] if text else []
