@@ -16,12 +16,13 @@ def origins(main: Node, services: Node, table: Table) -> dict[str, str]:
     found = {f"main.{name}": str(node.place) for name, node in _entries(main).items()}
     if "profile" in _entries(services):
         found["profile"] = str(_entries(services)["profile"].place)
-    for row in table.rows.values():
-        for name, place in _of_row(row):
-            found[name] = _told(place, table)
-    own = _entries(services).get("services")
+    own = _entries(_entries(services).get("services"))
+    for name, row in table.rows.items():
+        found[f"services.{name}"] = _told(own[name].place if name in own else None, table)
+        for key, place in _of_row(row):
+            found[key] = _told(place, table)
     for name in sorted(table.names - table.rows.keys()):
-        entries = _entries(_entries(own).get(name))
+        entries = _entries(own.get(name))
         switch = entries["enabled"].place if "enabled" in entries else None
         found[f"services.{name}.enabled"] = _told(switch, table)
     return found
@@ -29,7 +30,6 @@ def origins(main: Node, services: Node, table: Table) -> dict[str, str]:
 
 def _of_row(row: Row) -> Iterator[tuple[str, Place]]:
     path = f"services.{row.service.name}"
-    yield path, row.place
     for key, node in row.nodes.items():
         if key == "settings":
             for name, setting in _entries(node).items():
