@@ -17,11 +17,12 @@ from mta.commands.output import as_text
 from mta.commands.render import validated
 from mta.config.compile import Configuration
 from mta.config.errors import ConfigError, SnapshotError
-from mta.config.generations import differences
+from mta.config.generations import Generation, GenerationFolder
 from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problem, Severity
-from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, load_snapshot
+from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot
 from mta.config.uses import uses
+from mta.config.write import differences
 
 __all__ = ["check"]
 
@@ -132,18 +133,17 @@ def _compared(configuration: Configuration) -> tuple[tuple[str, ...], tuple[str,
     in_force = _in_force(configuration)
     if in_force is None:
         return (), ()
-    changes = differences(in_force, configuration.snapshot(in_force.generation, 0))
-    return changes, _beyond_reload(in_force, configuration)
+    return differences(in_force, configuration), _beyond_reload(in_force.snapshot, configuration)
 
 
-def _in_force(configuration: Configuration) -> Snapshot | None:
+def _in_force(configuration: Configuration) -> Generation | None:
     """What the system of that queue directory runs with; None if it cannot be asked."""
     queue_directory = configuration.parameters.queue_directory
     try:
         generation = Control(queue_directory).status().generation
     except (ControlError, OSError):  # not running, not to be asked by this user, or busy
         return None
-    return load_snapshot(generation, os.path.join(queue_directory, SNAPSHOT_DIRECTORY))
+    return GenerationFolder(queue_directory).load(generation)
 
 
 def _beyond_reload(old: Snapshot, new: Configuration) -> tuple[str, ...]:

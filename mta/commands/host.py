@@ -44,6 +44,7 @@ __all__ = ["faults", "house_of", "is_ours", "keepers_of", "lacks"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
+_ORIGIN_MODE: Final = 0o600  # of what a generation was made from
 _OTHERS: Final = 0o007
 
 
@@ -156,8 +157,11 @@ def _queue(host: _Host) -> Iterator[Problem]:
 def _contents(host: _Host) -> Iterator[Problem]:
     """What the master and `mta render` wrote into the queue directory."""
     top = host.parameters.queue_directory
-    written = Ownership(*host.keepers.house, _FILE_MODE)
     for path in _listed(os.path.join(top, "config")):
+        if path.endswith(".new"):
+            continue  # a rendering that was killed left it, and the next removes it
+        mode = _ORIGIN_MODE if path.endswith(".origin.json") else _FILE_MODE
+        written = Ownership(*host.keepers.house, mode)
         found = _look(path)
         if found is not None and not (written.holds(found) and stat.S_ISREG(found.st_mode)):
             yield _differs(path, written, found, written.commands)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mta.commands.failure import ControlError, Failure, MasterBusyError
-from mta.config.errors import ConfigError, SnapshotError
+from mta.config.errors import ConfigError, LockedError, SnapshotError
 
 if TYPE_CHECKING:
     from mta.commands.extent import Subject
@@ -109,7 +109,7 @@ class Programs(click.Group):
             return super().invoke(ctx)
         except (ConfigError, SnapshotError) as error:
             raise Failure(str(error), os.EX_CONFIG) from error
-        except MasterBusyError as error:
+        except (LockedError, MasterBusyError) as error:
             raise Failure(str(error), os.EX_TEMPFAIL) from error
         except ControlError as error:
             raise Failure(str(error), os.EX_UNAVAILABLE) from error

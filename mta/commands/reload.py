@@ -9,9 +9,9 @@ from mta.commands.control import Changes, Control
 from mta.commands.extent import no_service
 from mta.commands.failure import NotRunningError
 from mta.commands.output import as_text
-from mta.commands.render import described, render_generation, validated
+from mta.commands.render import described, rendering, validated
 
-__all__ = ["reload"]
+__all__ = ["change_lines", "reload"]
 
 _NOTHING: Final = Changes((), (), (), (), ())
 
@@ -26,13 +26,13 @@ def reload(context: click.Context, as_json: bool) -> None:
     """
     control = Control(context.obj.queue_directory)
     runs = _runs(control, context.obj.directory)
-    configuration, rendered = render_generation(context.obj.directory)
-    changes = control.reload(rendered.generation) if runs else _NOTHING
+    with rendering(context.obj.directory) as (configuration, rendered):
+        changes = control.reload(rendered.generation) if runs else _NOTHING
     if as_json:
         click.echo(as_text({"generation": rendered.generation, **msgspec.to_builtins(changes)}))
         return
     click.echo(described(rendered))
-    for line in _lines(changes):
+    for line in change_lines(changes):
         click.echo(line)
     if not configuration.services:
         rest = "`mta stop` ends the master" if runs else "there is nothing to reload"
@@ -53,6 +53,7 @@ def _runs(control: Control, directory: str) -> bool:
     return True
 
 
-def _lines(changes: Changes) -> list[str]:
+def change_lines(changes: Changes) -> list[str]:
+    """What the master did, for people: a line each kind."""
     found = msgspec.structs.asdict(changes)
     return [f"{what}: {' '.join(names)}" for what, names in found.items() if names]

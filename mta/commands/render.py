@@ -2,23 +2,33 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import click
 
 from mta.commands.control import Control
 from mta.commands.extent import parts_of, stranded_mail
-from mta.commands.failure import ControlError
+from mta.commands.failure import ControlError, NotRunningError
 from mta.commands.host import house_of, lacks
 from mta.commands.log_folders import create_log_folders
 from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
-from mta.config.errors import ConfigError
-from mta.config.generations import Rendered, write_generation
+from mta.config.errors import ConfigError, LockedError
+from mta.config.generations import GenerationFolder, LockedFolder
 from mta.config.render import render_supervisord
+from mta.config.write import Rendered, write_generation
 from mta.queue.clearance import clear
 from mta.queue.layout import create_layout
 
-__all__ = ["described", "render", "render_generation", "validated"]
+__all__ = [
+    "described",
+    "make_folders",
+    "render",
+    "render_generation",
+    "rendering",
+    "validated",
+    "write_locked",
+]
 
 
 def validated(directory: str) -> Configuration:
@@ -28,14 +38,37 @@ def validated(directory: str) -> Configuration:
     return configuration
 
 
-def render_generation(directory: str) -> tuple[Configuration, Rendered]:
+@contextlib.contextmanager
+def rendering(directory: str) -> Iterator[tuple[Configuration, Rendered]]:
     """Check the configuration, make missing folders, write the generation.
 
+    Until the block ends nobody else renders, so that what goes live last is what the files say.
     On ConfigError nothing was written. Owners and modes within the queue directory are set right;
-    OSError names what cannot be. Folders that no row needs go when they are empty and no master
-    runs. The generation that a running master works with is kept.
+    OSError names what cannot be; LockedError: somebody else changes the configuration. Folders that
+    no row needs go when they are empty and no master runs.
     """
     configuration = validated(directory)
+    make_folders(configuration)
+    queue_directory = configuration.parameters.queue_directory
+    with GenerationFolder(queue_directory).locked() as folder:
+        # What was read before the lock was had may have been replaced meanwhile.
+        configuration = validated(directory)
+        if configuration.parameters.queue_directory != queue_directory:
+            raise LockedError("main.yml has just got another queue_directory")
+        yield configuration, write_locked(folder, configuration)
+
+
+def render_generation(directory: str) -> tuple[Configuration, Rendered]:
+    """As `rendering`, where nothing is to be done before others may render."""
+    with rendering(directory) as done:
+        return done
+
+
+def make_folders(configuration: Configuration) -> None:
+    """Make what the system lives in, and set its owners and modes right.
+
+    ConfigError tells which users this host lacks; nothing was made then.
+    """
     if missing := lacks(configuration):
         raise ConfigError(missing)
     queue_directory = configuration.parameters.queue_directory
@@ -44,10 +77,18 @@ def render_generation(directory: str) -> tuple[Configuration, Rendered]:
     clear(queue_directory, parts)
     if configuration.services:
         create_log_folders(configuration.log_directory, keepers)
-    in_force = None
-    with contextlib.suppress(ControlError):  # it need not run
-        in_force = Control(queue_directory).status().generation
-    return configuration, write_generation(configuration, time.time(), in_force)
+
+
+def write_locked(folder: LockedFolder, configuration: Configuration) -> Rendered:
+    """Write the generation; the one that a running master works with is kept."""
+    in_force, prune = None, True
+    try:
+        in_force = Control(configuration.parameters.queue_directory).status().generation
+    except NotRunningError:
+        pass  # it need not run
+    except ControlError:
+        prune = False  # it runs, with whatever it has
+    return write_generation(folder, configuration, time.time(), in_force, prune=prune)
 
 
 def described(rendered: Rendered) -> str:

@@ -5,12 +5,16 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import mta
+from mta.config.origins import origins
 from mta.config.parameters import Parameters
 from mta.config.places import MAIN
 from mta.config.problems import Place, Problem, Problems
+from mta.config.provenance import Files, Provenance
 from mta.config.snapshot import Service, Snapshot
-from mta.config.source import Node, load
+from mta.config.source import Node, parse, read
 from mta.config.table import NO_TABLE, SERVICES, read_table
+from mta.config.unfinished import refuse_unfinished
 from mta.config.validate import check_fields, mapping
 from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
@@ -27,6 +31,7 @@ class Configuration:
     python: str  # the interpreter that runs the daemons: the one that compiles
     parameters: Parameters
     services: tuple[Service, ...]
+    provenance: Provenance  # of the very texts that were compiled
     warnings: tuple[Problem, ...]
     places: dict[str, Place]  # of settings by name, and of the two files ("main", "services")
 
@@ -63,16 +68,25 @@ def compile_configuration(directory: str) -> Configuration:
     """Read and check everything; ConfigError lists all that is wrong."""
     directory = os.path.abspath(directory)
     problems = Problems()
-    main = load(os.path.join(directory, MAIN), problems)
-    services = load(os.path.join(directory, SERVICES), problems)
+    refuse_unfinished(directory, problems)
+    main_text, main = _document(directory, MAIN, problems)
+    services_text, services = _document(directory, SERVICES, problems)
     whole = _judged(main, services, problems)
     problems.raise_if_any()
+    assert main is not None, "a file that is missing is a problem"
+    assert services is not None, "likewise"
     return Configuration(
         directory=directory,
         profile=whole.table.profile,
         python=sys.executable,
         parameters=whole.parameters,
         services=tuple(row.service for row in whole.table.rows.values()),
+        provenance=Provenance(
+            directory=directory,
+            release=mta.__version__,
+            files=Files(main=main_text, services=services_text),
+            origins=origins(main, services, whole.table),
+        ),
         warnings=problems.warnings,
         places=_places(whole),
     )
@@ -104,3 +118,8 @@ def _places(whole: Whole) -> dict[str, Place]:
         places[path] = row.place
         places.update((f"{path}.{key}", row.place_of(key)) for key in row.nodes)
     return places
+
+
+def _document(directory: str, name: str, problems: Problems) -> tuple[str, Node | None]:
+    text = read(os.path.join(directory, name), problems)
+    return ("", None) if text is None else (text, parse(text, name, problems))

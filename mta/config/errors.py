@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mta.config.problems import Problem
 
-__all__ = ["ConfigError", "SnapshotError"]
+__all__ = ["ConfigError", "LockedError", "SnapshotError"]
 
 
 class ConfigError(Exception):
@@ -20,3 +20,7 @@ class ConfigError(Exception):
 
 class SnapshotError(Exception):
     """The snapshot is missing, damaged, or of another version."""
+
+
+class LockedError(Exception):
+    """Another process is changing the configuration just now."""

@@ -1,133 +1,134 @@
-"""Generations on disk: `config/N.json` and the `supervisord.conf` that starts with it.
+"""Generations on disk: `config/N.json`, what it was made from, and `supervisord.conf`.
 
-A generation is written once and never changed. A file becomes visible whole, after its content is
-on stable storage, so a crash leaves the old configuration or the new one. A lock on the folder
-keeps two renderings apart.
+    N.origin.json      the files that N was compiled from (mta.config.provenance), written first
+    N.json             what daemons load; with this name the generation exists
+    supervisord.conf   what the master starts with, and with which generation
+
+A generation is written once and never changed: no number ever stands for two things. A file becomes
+visible whole, after its content is on stable storage, so a crash leaves the old configuration or
+the new one. Looking needs no lock; who changes anything has it.
 """
 
 import contextlib
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from mta.config.compile import Configuration
-from mta.config.render import render_supervisord
+from mta.config.errors import LockedError
+from mta.config.provenance import Provenance, load_provenance, origin_name
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, SnapshotError, load_snapshot
+from mta.util.replace import replace_file
 
-__all__ = ["SUPERVISORD_CONF", "Rendered", "differences", "write_generation"]
+__all__ = ["SUPERVISORD_CONF", "Generation", "GenerationFolder", "LockedFolder"]
 
 SUPERVISORD_CONF: Final = "config/supervisord.conf"  # relative to the queue directory
-_KEPT: Final = 10
+_CONF: Final = "supervisord.conf"
 _MODE: Final = 0o644  # daemons of other users read it; it holds no secrets
-_FILE_NAME: Final = re.compile(r"([1-9][0-9]{0,8})\.json\Z", re.ASCII)
+_ORIGIN_MODE: Final = 0o600  # the operator's files may be less open than that
+_CONF_LIMIT: Final = 64 * 1024 * 1024  # octets
+_PATIENCE: Final = 60.0  # seconds: longer than a reload takes
+_LOOK: Final = 0.05  # seconds
+_FILE_NAME: Final = re.compile(r"([1-9][0-9]{0,8})(\.origin)?\.json\Z", re.ASCII)
+_STARTS: Final = re.compile(rb"^generation=([1-9][0-9]{0,8})$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """What a rendering did; `changes` is empty when the last generation is still right."""
+class Generation:
+    """A generation as it is on disk."""
 
-    generation: int
-    changes: tuple[str, ...]
-
-
-def write_generation(
-    configuration: Configuration, created: float, in_force: int | None = None
-) -> Rendered:
-    """Write a new generation if anything changed; `created` is seconds since the epoch.
-
-    The last ten are kept, and so is `in_force`, which the running system loads whenever it starts
-    a daemon. OSError if the files cannot be written, ConfigError if a path cannot be rendered.
-    """
-    directory = os.path.join(configuration.parameters.queue_directory, SNAPSHOT_DIRECTORY)
-    with _locked(directory) as folder:
-        numbers = _generations(directory)
-        latest = _latest(directory, numbers)
-        next_number = max(numbers, default=0) + 1
-        snapshot = configuration.snapshot(next_number, created)
-        changes = differences(latest, snapshot)
-        if latest is not None and not changes:
-            snapshot = latest
-        conf = render_supervisord(configuration, snapshot.generation).encode()
-        if snapshot is not latest:
-            _write(folder, f"{next_number}.json", msgspec.json.encode(snapshot))
-        if _read(folder, "supervisord.conf") != conf:
-            _write(folder, "supervisord.conf", conf)
-        for number in sorted({*numbers, snapshot.generation})[:-_KEPT]:
-            if number != in_force:
-                os.unlink(f"{number}.json", dir_fd=folder)
-    return Rendered(snapshot.generation, changes)
+    snapshot: Snapshot
+    provenance: Provenance | None  # None: it has none that could be read
 
 
-def differences(old: Snapshot | None, new: Snapshot) -> tuple[str, ...]:
-    """What changed from one snapshot to the next, by name; without an old one, all of it."""
-    if old is None:
-        return ("first generation",)
-    before, after = (_plain(snapshot) for snapshot in (old, new))
-    rows_before = {row["name"]: row for row in before["services"]}
-    rows_after = {row["name"]: row for row in after["services"]}
-    changed = [n for n in rows_after if n in rows_before and rows_after[n] != rows_before[n]]
-    values = after["parameters"].items()
-    found = {
-        "services added": [name for name in rows_after if name not in rows_before],
-        "services removed": [name for name in rows_before if name not in rows_after],
-        "services changed": changed,
-        "parameters changed": [n for n, value in values if before["parameters"].get(n) != value],
-        "changed": [name for name in ("profile", "python") if before[name] != after[name]],
-    }
-    return tuple(f"{what}: {' '.join(names)}" for what, names in found.items() if names)
+class GenerationFolder:
+    """The folder `config/` of one queue directory."""
+
+    def __init__(self, queue_directory: str) -> None:
+        self.path = os.path.join(queue_directory, SNAPSHOT_DIRECTORY)
+
+    @contextlib.contextmanager
+    def locked(self, patience: float = _PATIENCE) -> Iterator["LockedFolder"]:
+        """Keep everybody else from changing the configuration; LockedError if somebody does.
+
+        Whoever reads files in order to render them reads them under the lock, and keeps it until
+        they are in force: what goes live last is then what the files say. `patience` is seconds.
+        """
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        text = f"{self.path}: another command changes the configuration"
+                        raise LockedError(text) from None
+                time.sleep(_LOOK)
+            yield LockedFolder(os.path.dirname(self.path), folder)
+        finally:
+            os.close(folder)
+
+    def numbers(self) -> list[int]:
+        """The generations that there are, the oldest first; FileNotFoundError: no folder yet."""
+        return sorted(self._numbers(origins=False))
+
+    def load(self, number: int) -> Generation:
+        """One generation; SnapshotError names the file and what is wrong with it.
+
+        What it was made from may be missing, damaged or another user's: it is of use without.
+        """
+        snapshot = load_snapshot(number, self.path)
+        try:
+            return Generation(snapshot, load_provenance(number, self.path))
+        except (SnapshotError, PermissionError):
+            return Generation(snapshot, None)
+
+    def starts(self) -> int | None:
+        """The generation that the next start of the master is for; None before any rendering."""
+        found = _STARTS.search(self.conf())
+        return int(found[1]) if found else None
+
+    def conf(self) -> bytes:
+        """The text of supervisord.conf; nothing if there is none."""
+        try:
+            with open(os.path.join(self.path, _CONF), "rb") as file:
+                return file.read(_CONF_LIMIT)
+        except FileNotFoundError:
+            return b""
+
+    def _numbers(self, *, origins: bool) -> set[int]:
+        matches = (_FILE_NAME.match(name) for name in os.listdir(self.path))
+        return {int(match[1]) for match in matches if match and bool(match[2]) == origins}
 
 
-def _plain(snapshot: Snapshot) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(snapshot))
-    return plain
+class LockedFolder(GenerationFolder):
+    """The folder in the hands of the one who may change it; OSError where it cannot be done."""
 
+    def __init__(self, queue_directory: str, folder: int) -> None:
+        super().__init__(queue_directory)
+        self._folder = folder
 
-@contextlib.contextmanager
-def _locked(directory: str) -> Iterator[int]:
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(folder)
+    def add(self, number: int, snapshot: bytes, provenance: bytes) -> None:
+        """Write a generation: what it was made from first, for the other name makes it one."""
+        replace_file(self._folder, origin_name(number), provenance, _ORIGIN_MODE)
+        replace_file(self._folder, f"{number}.json", snapshot, _MODE)
 
+    def write_conf(self, conf: bytes) -> None:
+        """Let the master start with this; it need not be new."""
+        if self.conf() != conf:
+            replace_file(self._folder, _CONF, conf, _MODE)
 
-def _generations(directory: str) -> list[int]:
-    matches = (_FILE_NAME.match(name) for name in os.listdir(directory))
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def _latest(directory: str, numbers: list[int]) -> Snapshot | None:
-    if not numbers:
-        return None
-    try:
-        return load_snapshot(numbers[-1], directory)
-    except SnapshotError:  # damaged, or of another version: the next generation replaces it
-        return None
-
-
-def _read(folder: int, name: str) -> bytes:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    except FileNotFoundError:
-        return b""
-    with open(descriptor, "rb") as file:
-        return file.read()
-
-
-def _write(folder: int, name: str, data: bytes) -> None:
-    temporary = f".{name}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, _MODE, dir_fd=folder)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, _MODE)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    os.fsync(folder)
+    def prune(self, kept: int, needed: set[int | None]) -> None:
+        """Keep the newest and the needed; remove what was begun and never became a generation."""
+        for number in self.numbers()[:-kept]:
+            if number not in needed:
+                os.unlink(f"{number}.json", dir_fd=self._folder)
+        strays = [origin_name(it) for it in self._numbers(origins=True).difference(self.numbers())]
+        strays += [name for name in os.listdir(self.path) if name.endswith(".new")]
+        for name in strays:
+            os.unlink(name, dir_fd=self._folder)

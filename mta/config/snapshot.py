@@ -6,7 +6,7 @@ a millisecond and never parse YAML. It holds no secrets. Durations are seconds, 
 
 import os
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,6 +26,7 @@ __all__ = [
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
 _SIZE_LIMIT: Final = 4 * 1024 * 1024
 _FILE_NAME: Final = re.compile(r"([1-9][0-9]{0,8})\.json\Z", re.ASCII)
+_LAST_TIME: Final = 253_370_764_800  # the year 9999, in every time zone
 
 
 Name = Annotated[str, Meta(title="a short lower-case name", pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
@@ -42,6 +43,8 @@ Listener = Annotated[
         r"|pipe:[a-z][a-z0-9_-]{0,31})\Z",
     ),
 ]
+# A parameter's value, whichever.
+Setting = bool | int | float | str | tuple[str, ...]
 Argument = Annotated[str, Meta(title="printable text", pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 
 
@@ -137,7 +140,8 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="A program and its arguments to run in place of the daemon's module."),
     ] = ()
     settings: Annotated[
-        dict[str, Any], Meta(description="Parameters of main.yml with other values for this row.")
+        dict[str, Setting],
+        Meta(description="Parameters of main.yml with other values for this row."),
     ] = {}
 
 
@@ -146,7 +150,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     version: Literal[1]
     generation: Annotated[int, Meta(ge=1)]
-    created: float  # seconds since the epoch
+    created: Annotated[float, Meta(ge=0, le=_LAST_TIME)]  # seconds since the epoch
     profile: str
     python: str  # the interpreter that runs the daemons
     parameters: Parameters
@@ -173,7 +177,7 @@ def load_snapshot(generation: int, directory: str = SNAPSHOT_DIRECTORY) -> Snaps
         if len(data) > _SIZE_LIMIT:
             raise SnapshotError(f"{path}: larger than {_SIZE_LIMIT} octets")
         snapshot = msgspec.json.decode(data, type=Snapshot)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(f"{path}: {error}; run `mta render`") from error
     if snapshot.generation != generation:
         raise SnapshotError(f"{path}: holds generation {snapshot.generation}")

@@ -20,7 +20,7 @@ from mta.config.problems import Place, Problems
 from mta.util.regular import NotRegularError, TooLargeError, read_regular
 from mta.util.text import visible
 
-__all__ = ["Node", "load", "parse"]
+__all__ = ["Node", "load", "parse", "read"]
 
 SIZE_LIMIT: Final = 1024 * 1024  # octets
 DEPTH_LIMIT: Final = 16
@@ -73,7 +73,13 @@ class Node:
 
 
 def load(path: str, problems: Problems) -> Node | None:
-    """Read one file; None when there is no document to go on with, the reason being noted."""
+    """Read one document; None when there is none to go on with, the reason being noted."""
+    text = read(path, problems)
+    return None if text is None else parse(text, os.path.basename(path), problems)
+
+
+def read(path: str, problems: Problems) -> str | None:
+    """The text of one file, octet for octet; None when it has none, the reason being noted."""
     name = os.path.basename(path)
     try:
         data = read_regular(path, SIZE_LIMIT)
@@ -88,7 +94,7 @@ def load(path: str, problems: Problems) -> Node | None:
         problems.add(Place(name), "", f"at most {SIZE_LIMIT} octets", str(error))
         return None
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - before.rfind(b"\n")
@@ -96,7 +102,6 @@ def load(path: str, problems: Problems) -> Node | None:
         found = f"the octet 0x{data[error.start]:02x}"
         problems.add(place, "", "text in UTF-8", found, "save the file in UTF-8")
         return None
-    return parse(text, name, problems)
 
 
 def _reason(error: OSError) -> str:

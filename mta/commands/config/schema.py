@@ -19,7 +19,7 @@ _MODE = 0o644
 @click.option(
     "--output",
     "folder",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(file_okay=False),
     metavar="DIRECTORY",
     help="Write main.schema.json and services.schema.json into this folder.",
 )
@@ -30,6 +30,8 @@ def schema(which: str | None, folder: str | None) -> None:
     `# yaml-language-server: $schema=main.schema.json`; of services.yml likewise.
     """
     if folder is not None:
+        if not os.path.isdir(folder):
+            raise click.BadParameter(f"'{folder}' does not exist", param_hint="--output")
         for name in [which] if which else _SCHEMAS:
             _write(folder, f"{name}.schema.json", as_text(_SCHEMAS[name]()) + "\n")
     elif which is None:

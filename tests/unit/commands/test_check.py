@@ -118,6 +118,7 @@ def test_what_it_refuses_is_never_put_live(
         assert {name for name, *_ in master.calls} <= {"status"}
     assert sorted(path.name for path in (folder.queue / "config").iterdir()) == [
         "1.json",
+        "1.origin.json",
         "supervisord.conf",
     ]
 

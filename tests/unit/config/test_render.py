@@ -13,7 +13,8 @@ from supervisor.options import ServerOptions
 from support.configuration import SERVICES, ConfigurationFolder
 
 import mta.config.render
-from mta.config.generations import write_generation
+from mta.config.generations import GenerationFolder
+from mta.config.write import write_generation
 
 
 def read_by_supervisor(
@@ -23,7 +24,8 @@ def read_by_supervisor(
     (folder.queue / "config").mkdir(parents=True, exist_ok=True)
     (folder.queue / "pid").mkdir(exist_ok=True)
     (folder.log / "master").mkdir(parents=True, exist_ok=True)
-    write_generation(folder.compile(), 0.0)
+    with GenerationFolder(str(folder.queue)).locked() as locked:
+        write_generation(locked, folder.compile(), 0.0)
     monkeypatch.chdir(folder.queue)
     options = ServerOptions()
     options.realize(["-c", str(folder.queue / "config" / "supervisord.conf")])
