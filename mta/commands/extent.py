@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from mta.config.snapshot import Service, Snapshot, SnapshotError, latest_snapshot
+from mta.config.generations import GenerationFolder
+from mta.config.snapshot import Service, Snapshot, SnapshotError
 from mta.queue.clearance import holds_mail
 from mta.queue.layout import Parts
 from mta.util.listen import InetAddress, SocketPath, parse_listen
@@ -73,7 +74,7 @@ def leaves_out(snapshot: Snapshot, subject: Subject) -> str:
 def table_without_rows(queue_directory: str) -> Snapshot | None:
     """The generation that was rendered last, if nothing has to run for it."""
     try:
-        latest = latest_snapshot(queue_directory)
+        latest = GenerationFolder(queue_directory).latest()
     except SnapshotError:  # the next rendering replaces it
         return None
     return None if latest is None or latest.services else latest

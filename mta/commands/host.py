@@ -24,6 +24,7 @@ from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problem
+from mta.config.provenance import ORIGIN_MODE
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
@@ -44,7 +45,6 @@ __all__ = ["faults", "house_of", "is_ours", "keepers_of", "lacks"]
 
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
-_ORIGIN_MODE: Final = 0o600  # of what a generation was made from
 _OTHERS: Final = 0o007
 
 
@@ -160,7 +160,7 @@ def _contents(host: _Host) -> Iterator[Problem]:
     for path in _listed(os.path.join(top, "config")):
         if path.endswith(".new"):
             continue  # a rendering that was killed left it, and the next removes it
-        mode = _ORIGIN_MODE if path.endswith(".origin.json") else _FILE_MODE
+        mode = ORIGIN_MODE if path.endswith(".origin.json") else _FILE_MODE
         written = Ownership(*host.keepers.house, mode)
         found = _look(path)
         if found is not None and not (written.holds(found) and stat.S_ISREG(found.st_mode)):

@@ -14,8 +14,8 @@ import click
 import msgspec
 
 from mta.commands.failure import Failure
-from mta.config.compile import MAIN
 from mta.config.parameters import Domain, NextHop
+from mta.config.places import MAIN
 from mta.config.profile import profiles
 from mta.config.render import template_environment
 from mta.config.table import SERVICES

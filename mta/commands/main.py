@@ -75,10 +75,10 @@ class Target:
         if not subject or not os.path.exists(os.path.join(self.directory, "main.yml")):
             return ""
         from mta.commands.extent import leaves_out  # noqa: PLC0415 - as above
-        from mta.config.snapshot import latest_snapshot  # noqa: PLC0415
+        from mta.config.generations import GenerationFolder  # noqa: PLC0415
 
         try:
-            snapshot = latest_snapshot(self.queue_directory)
+            snapshot = GenerationFolder(self.queue_directory).latest()
         except (ConfigError, SnapshotError, OSError):
             return ""
         return leaves_out(snapshot, subject) if snapshot else ""

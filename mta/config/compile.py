@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mta
+from mta.config.checks import check_meaning
 from mta.config.origins import origins
 from mta.config.parameters import Parameters
 from mta.config.places import MAIN
@@ -94,8 +95,6 @@ def compile_configuration(directory: str) -> Configuration:
 
 def _judged(main: Node | None, services: Node | None, problems: Problems) -> Whole:
     """Ask how everything fits together that is sound by itself."""
-    from mta.config.checks import check_meaning  # noqa: PLC0415 - who needs one path needs no checks
-
     entries, values, place = {}, dict[str, Any](), Place(MAIN)
     if main is not None:
         entries, place = mapping(main, "main", problems), main.place

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mta.config.errors import LockedError
-from mta.config.provenance import Provenance, load_provenance, origin_name
+from mta.config.provenance import ORIGIN_MODE, Provenance, load_provenance, origin_name
 from mta.config.snapshot import SNAPSHOT_DIRECTORY, Snapshot, SnapshotError, load_snapshot
 from mta.util.replace import replace_file
 
@@ -28,7 +28,6 @@ __all__ = ["SUPERVISORD_CONF", "Generation", "GenerationFolder", "LockedFolder"]
 SUPERVISORD_CONF: Final = "config/supervisord.conf"  # relative to the queue directory
 _CONF: Final = "supervisord.conf"
 _MODE: Final = 0o644  # daemons of other users read it; it holds no secrets
-_ORIGIN_MODE: Final = 0o600  # the operator's files may be less open than that
 _CONF_LIMIT: Final = 64 * 1024 * 1024  # octets
 _PATIENCE: Final = 60.0  # seconds: longer than a reload takes
 _LOOK: Final = 0.05  # seconds
@@ -77,6 +76,17 @@ class GenerationFolder:
         """The generations that there are, the oldest first; FileNotFoundError: no folder yet."""
         return sorted(self._numbers(origins=False))
 
+    def latest(self) -> Snapshot | None:
+        """What was rendered last; None before any rendering.
+
+        SnapshotError as for `load_snapshot`, OSError if the folder cannot be read.
+        """
+        try:
+            numbers = self.numbers()
+        except FileNotFoundError:
+            return None
+        return load_snapshot(numbers[-1], self.path) if numbers else None
+
     def load(self, number: int) -> Generation:
         """One generation; SnapshotError names the file and what is wrong with it.
 
@@ -115,7 +125,7 @@ class LockedFolder(GenerationFolder):
 
     def add(self, number: int, snapshot: bytes, provenance: bytes) -> None:
         """Write a generation: what it was made from first, for the other name makes it one."""
-        replace_file(self._folder, origin_name(number), provenance, _ORIGIN_MODE)
+        replace_file(self._folder, origin_name(number), provenance, ORIGIN_MODE)
         replace_file(self._folder, f"{number}.json", snapshot, _MODE)
 
     def write_conf(self, conf: bytes) -> None:

@@ -14,7 +14,9 @@ from msgspec import Meta, Struct
 
 from mta.config.errors import SnapshotError
 
-__all__ = ["Files", "Provenance", "load_provenance", "origin_name"]
+__all__ = ["ORIGIN_MODE", "Files", "Provenance", "load_provenance", "origin_name"]
+
+ORIGIN_MODE: Final = 0o600  # the operator's files may be less open than a generation
 
 # Two texts as JSON has them, at worst six octets for one, and the places of all that they set.
 _SIZE_LIMIT: Final = 32 * 1024 * 1024

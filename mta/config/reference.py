@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct, inspect
 
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
 from mta.config.table import profiles
 from mta.config.uses import uses
-from mta.config.validate import expectation, fields_of
+from mta.config.validate import expectation, fields_of, is_duration
 from mta.util.duration import format_duration
 
 __all__ = ["default_of", "parameters_reference", "services_reference"]
@@ -70,8 +70,7 @@ def default_of(field: msgspec.structs.FieldInfo, hint: object) -> str:
         if not isinstance(field.default_factory, type):
             return "the host's own name"  # the only default that differs from host to host
         return f"`{json.dumps(field.default_factory())}`"
-    info = inspect.type_info(hint)
-    if isinstance(info, inspect.Metadata) and info.extra == DurationUnit:
+    if is_duration(inspect.type_info(hint)):
         return f"`{format_duration(float(field.default))}`"
     return f"`{json.dumps(field.default)}`"
 

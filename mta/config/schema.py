@@ -14,13 +14,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, inspect
 
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problems
 from mta.config.snapshot import Name, Service
 from mta.config.source import Node
 from mta.config.table import SERVICES, daemons, profiles, read_table
 from mta.config.uses import SHARED
-from mta.config.validate import fields_of
+from mta.config.validate import fields_of, is_duration
 from mta.util.duration import DURATION_PATTERN, format_duration
 from mta.util.house import RELOAD_PROGRAM
 
@@ -133,7 +133,7 @@ def _default(field: msgspec.structs.FieldInfo, hints: dict[str, Any]) -> Schema:
     """The default as one would write it; none where it differs from host to host."""
     if field.default is msgspec.NODEFAULT:
         return {}
-    if _is_duration(inspect.type_info(hints[field.name])):
+    if is_duration(inspect.type_info(hints[field.name])):
         return {"default": format_duration(field.default)}
     return {"default": json.loads(msgspec.json.encode(field.default))}
 
@@ -158,14 +158,10 @@ def _value(info: inspect.Type) -> Schema:
     if isinstance(kind, inspect.StrType) and kind.pattern is not None:
         found["pattern"] = _ecma(kind.pattern)
         found["patternErrorMessage"] = f"expected {found['title']}"
-    if _is_duration(info):
+    if is_duration(info):
         # One type with both words: each word counts for its own kind of value alone.
         found |= {"type": ["number", "string"], "pattern": _ecma(DURATION_PATTERN)}
     return found
-
-
-def _is_duration(info: inspect.Type) -> bool:
-    return isinstance(info, inspect.Metadata) and info.extra == DurationUnit
 
 
 def _pattern_of(hint: object) -> str:

@@ -5,7 +5,6 @@ a millisecond and never parse YAML. It holds no secrets. Durations are seconds, 
 """
 
 import os
-import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -19,13 +18,11 @@ __all__ = [
     "Service",
     "Snapshot",
     "SnapshotError",
-    "latest_snapshot",
     "load_snapshot",
 ]
 
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
 _SIZE_LIMIT: Final = 4 * 1024 * 1024
-_FILE_NAME: Final = re.compile(r"([1-9][0-9]{0,8})\.json\Z", re.ASCII)
 _LAST_TIME: Final = 253_370_764_800  # the year 9999, in every time zone
 
 
@@ -182,17 +179,3 @@ def load_snapshot(generation: int, directory: str = SNAPSHOT_DIRECTORY) -> Snaps
     if snapshot.generation != generation:
         raise SnapshotError(f"{path}: holds generation {snapshot.generation}")
     return snapshot
-
-
-def latest_snapshot(queue_directory: str) -> Snapshot | None:
-    """The generation that was rendered last; None if there is none.
-
-    SnapshotError as for `load_snapshot`, OSError if the folder cannot be read.
-    """
-    directory = os.path.join(queue_directory, SNAPSHOT_DIRECTORY)
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return None
-    numbers = [int(found[1]) for name in names if (found := _FILE_NAME.match(name))]
-    return load_snapshot(max(numbers), directory) if numbers else None

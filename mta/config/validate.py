@@ -18,7 +18,15 @@ from mta.config.snapshot import Service
 from mta.config.source import Node
 from mta.util.duration import parse_duration
 
-__all__ = ["CONTROL", "check_field", "check_fields", "expectation", "fields_of", "mapping"]
+__all__ = [
+    "CONTROL",
+    "check_field",
+    "check_fields",
+    "expectation",
+    "fields_of",
+    "is_duration",
+    "mapping",
+]
 
 _WORDS: Final[dict[type[inspect.Type], str]] = {
     inspect.BoolType: "true or false",
@@ -69,6 +77,11 @@ def check_fields(
     return values
 
 
+def is_duration(info: inspect.Type | None) -> bool:
+    """Whether a type is one of durations: seconds, or text with a unit."""
+    return isinstance(info, inspect.Metadata) and info.extra == DurationUnit
+
+
 def check_field(node: Node, hint: object, path: str, problems: Problems) -> object:
     """The node's value in its type, or UNSET when it is not sound."""
     metadata, kind = _split(inspect.type_info(hint))
@@ -80,7 +93,7 @@ def check_field(node: Node, hint: object, path: str, problems: Problems) -> obje
         ]
         return msgspec.UNSET if msgspec.UNSET in items else tuple(items)
     value = node.value
-    if _is_duration(metadata) and isinstance(value, str):
+    if is_duration(metadata) and isinstance(value, str):
         value = _seconds(value)
     try:
         converted: object = msgspec.convert(value, hint)
@@ -103,7 +116,7 @@ def expectation(hint: object) -> str:
             return f"a list (each item {expectation(_item_of(hint))})"
         case inspect.LiteralType():
             return ", ".join(map(str, kind.values[:-1])) + f" or {kind.values[-1]}"
-        case inspect.FloatType() if _is_duration(metadata):
+        case inspect.FloatType() if is_duration(metadata):
             return "a duration" + _bounds(kind.ge, kind.le, "s") + " (100, 100s, 5m, 4h, 5d, 1w)"
         case inspect.IntType() | inspect.FloatType():
             return _WORDS[type(kind)] + _bounds(kind.ge, kind.le, "")
@@ -119,10 +132,6 @@ def _item_of(hint: object) -> object:
     """The item type of `tuple[item, ...]`, annotated or not."""
     bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
     return typing.get_args(bare)[0]
-
-
-def _is_duration(metadata: inspect.Metadata | None) -> bool:
-    return metadata is not None and metadata.extra == DurationUnit
 
 
 def _seconds(text: str) -> float | str:

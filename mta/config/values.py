@@ -5,9 +5,9 @@ import json
 
 from msgspec import UNSET, Struct, inspect
 
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
-from mta.config.validate import fields_of
+from mta.config.validate import fields_of, is_duration
 from mta.util.duration import format_duration
 from mta.util.text import visible
 
@@ -38,9 +38,5 @@ def _shown(value: object, *, is_duration: bool) -> str:
 
 @functools.cache
 def _durations(struct: type[Struct]) -> frozenset[str]:
-    kinds = {name: inspect.type_info(hint) for name, hint in fields_of(struct).items()}
-    return frozenset(
-        name
-        for name, kind in kinds.items()
-        if isinstance(kind, inspect.Metadata) and kind.extra == DurationUnit
-    )
+    hints = fields_of(struct).items()
+    return frozenset(name for name, hint in hints if is_duration(inspect.type_info(hint)))

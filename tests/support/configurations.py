@@ -4,16 +4,16 @@ Values are anything that a parameter's type admits. Left alone is what the test'
 keep to (its folders and users), and what would take the machine: thousands of processes.
 """
 
-import typing
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from mta.config.parameters import DurationUnit, Parameters
-from mta.config.validate import fields_of
+from mta.config.parameters import Parameters
+from mta.config.validate import CONTROL, fields_of, is_duration
+from mta.util.duration import format_duration
 
-__all__ = ["broken", "main_files", "row_settings", "service_rows"]
+__all__ = ["broken", "main_files", "row_settings", "service_rows", "sound"]
 
 # The system under test has folders, users and patience of its own.
 _KEPT: Final = (
@@ -22,6 +22,7 @@ _KEPT: Final = (
     "smtpd_tls_key_file",
 )
 _SHARED: Final = ("service_throttle_time", *_KEPT)
+_ASCII: Final = st.characters(min_codepoint=32, max_codepoint=126)
 _LABELS: Final = st.from_regex(r"\A[a-z][a-z0-9]{0,5}\Z")
 _DOMAINS: Final = st.lists(_LABELS, min_size=1, max_size=3).map(".".join)
 _ADDRESSES: Final = st.ip_addresses().map(str)
@@ -52,47 +53,44 @@ _LIKELY: Final[dict[str, st.SearchStrategy[Any]]] = {
 }
 
 
+def sound(
+    info: inspect.Type, alphabet: st.SearchStrategy[str] | None = None
+) -> st.SearchStrategy[Any]:
+    """Values that the type admits, as YAML would hold them; texts of that alphabet, or of any."""
+    kind = info.type if isinstance(info, inspect.Metadata) else info
+    match kind:
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.LiteralType():
+            return st.sampled_from(kind.values)
+        case inspect.IntType():
+            return st.integers(kind.ge, kind.le)
+        case inspect.VarTupleType():
+            return st.lists(sound(kind.item_type, alphabet), max_size=3)
+        case inspect.StrType():
+            return _texts(kind, alphabet)
+    assert isinstance(kind, inspect.FloatType), f"no values known of {kind}"
+    assert is_duration(info), f"no values known of {kind}"
+    whole = st.integers(int(kind.ge or 0) + 1, int(kind.le or 0))
+    return st.floats(kind.ge, kind.le) | whole | whole.map(format_duration)
+
+
+def _texts(
+    kind: inspect.StrType, alphabet: st.SearchStrategy[str] | None
+) -> st.SearchStrategy[str]:
+    assert kind.pattern
+    longest = kind.max_length or 1000
+    return st.from_regex(kind.pattern, alphabet=alphabet).filter(
+        lambda text: len(text) <= longest and not CONTROL.search(text)
+    )
+
+
 def _values(name: str, hint: object) -> st.SearchStrategy[Any]:
-    """Anything that the type admits, as YAML would hold it."""
-    strange = _by_type(hint)
+    """What a type admits in ASCII; mostly what is likely, where a pattern alone says little."""
+    strange = sound(inspect.type_info(hint), _ASCII)
     if name not in _LIKELY:
         return strange
     return st.integers(0, 5).flatmap(lambda die: strange if die == 0 else _LIKELY[name])
-
-
-def _by_type(hint: object) -> st.SearchStrategy[Any]:
-    info = inspect.type_info(hint)
-    extra = info.extra if isinstance(info, inspect.Metadata) else None
-    kind = info.type if isinstance(info, inspect.Metadata) else info
-    match kind:
-        case inspect.StrType():
-            return _texts(kind)
-        case inspect.VarTupleType():
-            bare = typing.get_args(hint)[0] if _is_annotated(hint) else hint
-            return st.lists(_by_type(typing.get_args(bare)[0]), max_size=3)
-        case inspect.FloatType():
-            assert extra == DurationUnit, f"no strategy for {hint}"
-            seconds = st.integers(int(kind.ge or 0) + 1, int(kind.le or 86400))
-            return st.one_of(seconds, seconds.map(lambda value: f"{value}s"))
-        case inspect.IntType():
-            return st.integers(kind.ge, kind.le)
-        case inspect.LiteralType():
-            return st.sampled_from(kind.values)
-        case _:
-            assert isinstance(kind, inspect.BoolType), f"no strategy for {hint}"
-            return st.booleans()
-
-
-def _texts(kind: inspect.StrType) -> st.SearchStrategy[str]:
-    alphabet = st.characters(min_codepoint=32, max_codepoint=126)
-    if not kind.pattern:
-        return st.text(alphabet, max_size=20)
-    texts = st.from_regex(kind.pattern, alphabet=alphabet)
-    return texts.filter(lambda text: len(text) <= (kind.max_length or 255))
-
-
-def _is_annotated(hint: object) -> bool:
-    return typing.get_origin(hint) is typing.Annotated
 
 
 def _some_of(names: tuple[str, ...], at_most: int) -> st.SearchStrategy[dict[str, Any]]:

@@ -1,12 +1,12 @@
 """`mta config schema`: what editors complete and check both files by."""
 
 import os
-import tempfile
 
 import click
 
 from mta.commands.output import as_text
 from mta.config.schema import main_schema, services_schema
+from mta.util.replace import replace_file
 
 __all__ = ["schema"]
 
@@ -42,12 +42,8 @@ def schema(which: str | None, folder: str | None) -> None:
 
 def _write(folder: str, name: str, text: str) -> None:
     """An editor that watches the file sees the old one or the new one, never half of one."""
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(descriptor, _MODE)
-        os.rename(temporary, os.path.join(folder, name))
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        replace_file(descriptor, name, text.encode(), _MODE)
+    finally:
+        os.close(descriptor)

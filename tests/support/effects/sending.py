@@ -7,7 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from mta.delivery.client.agent import RemoteAgent, RemoteDelivery
+from mta.daemons.smtp import make_agent
+from mta.delivery.client.agent import RemoteDelivery
 from mta.delivery.client.session import Endpoint
 from mta.ipc.messages import (
     Deliver,
@@ -101,18 +102,9 @@ class _House:
     """The agent of the row outbound, and the hosts around it."""
 
     def __init__(self, scene: Scene, stack: contextlib.AsyncExitStack) -> None:
-        context = scene.context("outbound")
         self._stack = stack
         self._scene = scene
-        self.agent = RemoteAgent(
-            context.loop,
-            context.snapshot,
-            context.parameters,
-            context.service,
-            context.log,
-            context.used,
-            lmtp=False,
-        )
+        self.agent = make_agent(scene.context("outbound"))
         stack.push_async_callback(self.agent.stop)
 
     async def host(self, server: _Server, address: str = "127.0.0.1", port: int = 0) -> str:

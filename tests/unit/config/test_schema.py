@@ -19,16 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, inspect
 from support.configuration import ConfigurationFolder
+from support.configurations import sound
 
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
 from mta.config.problems import Place, Problems
 from mta.config.schema import main_schema, services_schema
 from mta.config.snapshot import Service
 from mta.config.source import Node
 from mta.config.table import daemons, profiles, read_table
 from mta.config.uses import SHARED
-from mta.config.validate import CONTROL, check_fields, fields_of
-from mta.util.duration import format_duration, parse_duration
+from mta.config.validate import check_fields, fields_of
+from mta.util.duration import parse_duration
 from mta.util.listen import parse_listen
 
 DIALECTS = (jsonschema.Draft202012Validator, jsonschema.Draft7Validator)
@@ -75,32 +76,6 @@ def by_validation(name: str, document: Plain) -> bool:
     assert isinstance(entries, dict)
     check_fields(entries, Parameters, "main", problems)
     return not problems.errors
-
-
-def sound(info: inspect.Type) -> Values:
-    """Values that the type admits."""
-    if isinstance(info, inspect.Metadata) and info.extra == DurationUnit:
-        assert isinstance(info.type, inspect.FloatType)
-        seconds = st.floats(info.type.ge, info.type.le)
-        whole = st.integers(int(info.type.ge or 0) + 1, int(info.type.le or 0))
-        return seconds | whole | whole.map(format_duration)
-    kind = info.type if isinstance(info, inspect.Metadata) else info
-    match kind:
-        case inspect.BoolType():
-            return st.booleans()
-        case inspect.IntType():
-            return st.integers(kind.ge, kind.le)
-        case inspect.LiteralType():
-            return st.sampled_from(kind.values)
-        case inspect.VarTupleType():
-            return st.lists(sound(kind.item_type), max_size=3)
-        case inspect.StrType():
-            assert kind.pattern
-            longest = kind.max_length or 1000
-            return st.from_regex(kind.pattern).filter(
-                lambda text: len(text) <= longest and not CONTROL.search(text)
-            )
-    raise AssertionError(f"no values known of {kind}")
 
 
 def near(info: inspect.Type) -> Values:
