@@ -1,5 +1,7 @@
 """`mta init PROFILE DIR`: a first configuration, small, commented and valid.
 
+Beside the two files lie their schemas, which an editor completes and checks them by.
+
 Nothing is written over: a file appears whole, under a name that was free, or not at all. What the
 options do not say is an example that calls itself one.
 """
@@ -13,6 +15,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from mta.commands.config.schema import schema_file
 from mta.commands.failure import Failure
 from mta.config.parameters import Domain, NextHop
 from mta.config.places import MAIN
@@ -94,9 +97,9 @@ def init(
     domains: tuple[str, ...],
     relayhost: str | None,
 ) -> None:
-    """Write a first main.yml and services.yml for PROFILE into DIR; none is written over.
+    """Write a first main.yml and services.yml for PROFILE into DIR, and their schemas for editors.
 
-    Exit status 73 when one of them is there already.
+    Nothing is written over: exit status 73 when one of the files is there already.
     """
     if domains and profile not in ("hub", "relay"):
         raise click.UsageError(f"the profile {profile} takes no --domain: no mail comes in")
@@ -123,10 +126,11 @@ def _texts(profile: str, given: _Answers) -> dict[str, str]:
     }
     environment = template_environment()
     environment.filters["json"] = json.dumps
-    return {
+    texts = {
         name: environment.get_template(f"{_TEMPLATES}/{name}.j2").render(values)
         for name in (MAIN, SERVICES)
     }
+    return texts | dict(map(schema_file, ("main", "services")))
 
 
 def _make_folder(directory: str) -> None:

@@ -3,7 +3,9 @@
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 import mta
 from mta.config.checks import check_meaning
@@ -12,7 +14,7 @@ from mta.config.parameters import Parameters
 from mta.config.places import MAIN
 from mta.config.problems import Place, Problem, Problems
 from mta.config.provenance import Files, Provenance
-from mta.config.snapshot import Service, Snapshot
+from mta.config.snapshot import SNAPSHOT_LIMIT, Service, Snapshot
 from mta.config.source import Node, parse, read
 from mta.config.table import NO_TABLE, SERVICES, read_table
 from mta.config.unfinished import refuse_unfinished
@@ -21,6 +23,8 @@ from mta.config.whole import Whole
 from mta.util.house import MASTER_LOGS
 
 __all__ = ["MAIN", "Configuration", "compile_configuration"]
+
+_HEADROOM: Final = 64  # octets: for the generation's number and time
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def compile_configuration(directory: str) -> Configuration:
     problems.raise_if_any()
     assert main is not None, "a file that is missing is a problem"
     assert services is not None, "likewise"
-    return Configuration(
+    configuration = Configuration(
         directory=directory,
         profile=whole.table.profile,
         python=sys.executable,
@@ -91,6 +95,17 @@ def compile_configuration(directory: str) -> Configuration:
         warnings=problems.warnings,
         places=_places(whole),
     )
+    _check_size(configuration, problems)
+    problems.raise_if_any()
+    return configuration
+
+
+def _check_size(configuration: Configuration, problems: Problems) -> None:
+    """What is larger could be written, and no daemon would load it."""
+    size = len(msgspec.json.encode(configuration.snapshot(1, 0.0)))
+    if size > SNAPSHOT_LIMIT - _HEADROOM:
+        expected = f"at most {SNAPSHOT_LIMIT} octets once compiled, with all defaults"
+        problems.add(Place(SERVICES), "services", expected, str(size), "remove rows or settings")
 
 
 def _judged(main: Node | None, services: Node | None, problems: Problems) -> Whole:

@@ -15,6 +15,7 @@ from mta.config.parameters import DurationUnit, Parameters
 
 __all__ = [
     "SNAPSHOT_DIRECTORY",
+    "SNAPSHOT_LIMIT",
     "Service",
     "Snapshot",
     "SnapshotError",
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 SNAPSHOT_DIRECTORY: Final = "config"  # relative to the queue directory
-_SIZE_LIMIT: Final = 4 * 1024 * 1024
+SNAPSHOT_LIMIT: Final = 4 * 1024 * 1024  # octets
 _LAST_TIME: Final = 253_370_764_800  # the year 9999, in every time zone
 
 
@@ -170,9 +171,9 @@ def load_snapshot(generation: int, directory: str = SNAPSHOT_DIRECTORY) -> Snaps
     path = os.path.join(directory, f"{generation}.json")
     try:
         with open(path, "rb") as file:
-            data = file.read(_SIZE_LIMIT + 1)
-        if len(data) > _SIZE_LIMIT:
-            raise SnapshotError(f"{path}: larger than {_SIZE_LIMIT} octets")
+            data = file.read(SNAPSHOT_LIMIT + 1)
+        if len(data) > SNAPSHOT_LIMIT:
+            raise SnapshotError(f"{path}: larger than {SNAPSHOT_LIMIT} octets")
         snapshot = msgspec.json.decode(data, type=Snapshot)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(f"{path}: {error}; run `mta render`") from error

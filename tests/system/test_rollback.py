@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.certificates import make_pair
 from support.instance import Instance, NewInstance, separated
 from support.load import Ledger, Load
@@ -92,6 +93,26 @@ def test_what_is_no_longer_valid_is_refused(new_instance: NewInstance, short_pat
     assert _files(instance) == files
     assert instance.status()["generation"] == 2
     assert len(_object(instance, "list")) == 2
+
+
+@pytest.mark.requires("root")
+def test_users_are_asked_for_before_anything_is_replaced(new_instance: NewInstance) -> None:
+    """Generation 1 has a row of a user that this host has lost since."""
+    instance = new_instance()
+    instance.start()
+    instance.configure({"hopcount_limit": 9})
+    instance.reload()
+    origin = instance.queue / "config" / "1.origin.json"
+    record = json.loads(origin.read_text())
+    record["files"]["services.yml"] = "profile: hub\nservices:\n  smtp: {user: gone}\n"
+    origin.write_text(json.dumps(record))
+    files = {path: path.stat().st_ino for path in instance.config.iterdir()}
+    refused = instance.try_mta("config", "rollback")
+    assert refused.returncode == 78
+    assert "generation 1 is not valid any more" in refused.stderr
+    assert "services.smtp.user: expected a user of this host" in refused.stderr
+    assert {path: path.stat().st_ino for path in instance.config.iterdir()} == files
+    assert instance.status()["generation"] == 2
 
 
 def test_what_the_master_refuses_is_put_back(new_instance: NewInstance) -> None:

@@ -21,6 +21,7 @@ from mta.commands.config.options import Options
 from mta.commands.config.replacement import Replacement, candidate, replace
 from mta.commands.control import Changes, Control
 from mta.commands.failure import ControlError, Failure, MasterBusyError, NotRunningError
+from mta.commands.host import lacks
 from mta.commands.output import as_text
 from mta.commands.reload import change_lines
 from mta.commands.render import described, make_folders, validated, write_locked
@@ -70,6 +71,8 @@ def _check(directory: str, files: Files, number: int, queue_directory: str) -> N
     with candidate(directory, files) as folder:
         try:
             configuration = validated(folder)
+            if missing := lacks(configuration):
+                raise ConfigError(missing)
         except ConfigError as error:
             text = f"generation {number} is not valid any more:\n{error}"
             raise Failure(text, os.EX_CONFIG) from error

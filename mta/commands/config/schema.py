@@ -1,6 +1,7 @@
 """`mta config schema`: what editors complete and check both files by."""
 
 import os
+from typing import Final
 
 import click
 
@@ -8,10 +9,15 @@ from mta.commands.output import as_text
 from mta.config.schema import main_schema, services_schema
 from mta.util.replace import replace_file
 
-__all__ = ["schema"]
+__all__ = ["schema", "schema_file"]
 
-_SCHEMAS = {"main": main_schema, "services": services_schema}
-_MODE = 0o644
+_SCHEMAS: Final = {"main": main_schema, "services": services_schema}
+_MODE: Final = 0o644
+
+
+def schema_file(which: str) -> tuple[str, str]:
+    """The name and the text of the file that holds the schema of `main` or `services`."""
+    return f"{which}.schema.json", as_text(_SCHEMAS[which]()) + "\n"
 
 
 @click.command()
@@ -33,7 +39,7 @@ def schema(which: str | None, folder: str | None) -> None:
         if not os.path.isdir(folder):
             raise click.BadParameter(f"'{folder}' does not exist", param_hint="--output")
         for name in [which] if which else _SCHEMAS:
-            _write(folder, f"{name}.schema.json", as_text(_SCHEMAS[name]()) + "\n")
+            _write(folder, *schema_file(name))
     elif which is None:
         raise click.UsageError("which one: main or services? Or both, with --output DIRECTORY.")
     else:

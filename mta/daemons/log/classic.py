@@ -5,6 +5,9 @@
 TEXT has the form that Postfix gives to such an event. An event without one, or whose fields are not
 what its form needs, reads "LEVEL: QUEUEID: EVENT field=value ...", without the level where that is
 no more than info. Whatever a value holds, it stays within its line: what does not print is escaped.
+
+Postfix's lines have no place for a generation. A process has one for as long as it lives, so the
+first line of each process, "generation=N", tells of those that follow.
 """
 
 import json
@@ -55,6 +58,7 @@ _HEAD: Final = frozenset(
     ("time", "level", "service", "process", "pid", "generation", "event", "dropped", "queue_id")
 )
 _NOTABLE: Final = ("warning", "error")
+_PROCESSES: Final = 1024  # whose generation was told; beyond that the oldest is told again
 _CLIENT: Final = re.compile(r"\[([^]]*)\]:\d+")
 _NOTIFICATIONS: Final = {
     "failed": "sender non-delivery notification",
@@ -70,6 +74,7 @@ class ClassicForm:
         self._programs = programs
         self._second = -1
         self._date = ""
+        self._generations: dict[tuple[Value, Value], Value] = {}
 
     def __call__(self, line: bytes, record: Record) -> bytes:
         """The line of a record; another one before it when lines were lost."""
@@ -80,7 +85,20 @@ class ClassicForm:
         head = f"{date} {self._hostname} {program}[{_printable(record.get('pid'))}]: "
         lost = record.get("dropped")
         loss = f"{head}warning: log_lost lines={_printable(lost)}\n" if lost else ""
-        return f"{loss}{head}{_text(record)}\n".encode()
+        told = self._generation(record)
+        first = f"{head}generation={told}\n" if told else ""
+        return f"{first}{loss}{head}{_text(record)}\n".encode()
+
+    def _generation(self, record: Record) -> str:
+        """The generation of the record's process, if it was not yet told."""
+        process = record.get("service"), record.get("pid")
+        generation = record.get("generation")
+        if generation is None or self._generations.get(process) == generation:
+            return ""
+        if len(self._generations) >= _PROCESSES:
+            del self._generations[next(iter(self._generations))]
+        self._generations[process] = generation
+        return _printable(generation)
 
     def _local_time(self, seconds: Value) -> str:
         """The time as syslog writes it; of what cannot be a time, the present."""

@@ -18,7 +18,7 @@ from mta.config.compile import Configuration, compile_configuration
 from mta.config.profile import profiles
 
 NOBODY = 65534
-NAMES = ["main.yml", "services.yml"]
+NAMES = ["main.schema.json", "main.yml", "services.schema.json", "services.yml"]
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "etc").iterdir()]
-    assert modes == [0o644, 0o644]
+    assert modes == [0o644] * len(NAMES)
     assert stat.S_IMODE((tmp_path / "etc").stat().st_mode) == 0o755
 
 

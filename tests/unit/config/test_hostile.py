@@ -175,6 +175,19 @@ def test_20_000_networks_for_1_000_rows(folder: ConfigurationFolder) -> None:
     assert b"public IPv4 addresses" in done.stderr
 
 
+def test_what_no_daemon_could_load(folder: ConfigurationFolder) -> None:
+    """Each file is small enough, and the generation that they make is not."""
+    networks = ", ".join(f"11.{n >> 8}.{n & 255}.0/24" for n in range(60_000))
+    folder.main(f"mynetworks: [{networks}]\n")
+    rows = "".join(
+        f" r{n}: {{daemon: smtp, user: mtanet, listen: [ipc:private/r{n}]}}\n"
+        for n in range(13_500)
+    )
+    folder.services(f"profile: hub\nservices:\n{rows}")
+    told = "services.yml: services: expected at most 4194304 octets once compiled"
+    assert any(line.startswith(told) for line in refused(folder))
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [

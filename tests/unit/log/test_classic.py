@@ -192,6 +192,22 @@ def test_lost_lines_are_told() -> None:
     ]
 
 
+def test_the_first_line_of_a_process_tells_its_generation() -> None:
+    form = ClassicForm("mx.test", PROGRAMS)
+
+    def texts(pid: int, generation: int) -> list[str]:
+        record: Record = {"service": "smtp", "pid": pid, "generation": generation, "event": "x"}
+        return [line.partition("]: ")[2] for line in form(b"", record).decode().splitlines()]
+
+    assert texts(71, 3) == ["generation=3", "x"]
+    assert texts(71, 3) == ["x"]
+    assert texts(72, 3) == ["generation=3", "x"]
+    assert texts(71, 4) == ["generation=4", "x"]  # the number of a process that is gone
+    for pid in range(100, 1200):
+        texts(pid, 4)
+    assert texts(71, 4) == ["generation=4", "x"]
+
+
 @pytest.mark.parametrize("seconds", [None, "noon", -1.0, 1e300, float("inf"), float("nan"), True])
 def test_a_time_that_is_none_is_the_present(seconds: Value) -> None:
     line = written("removed", {"queue_id": QUEUE_ID, "time": seconds})
