@@ -76,7 +76,7 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "addresses that local_header_rewrite_clients send. It makes a mistake into another "
             "address; Postfix has long had it off.",
         ),
-        Used("rewrite"),
+        Used("rewrite", "cleanup"),
     ] = False
     recipient_delimiter: Annotated[
         RecipientDelimiter,

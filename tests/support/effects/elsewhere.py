@@ -13,6 +13,7 @@ from mta.commands.host import keepers_of
 from mta.config.render import render_supervisord
 from mta.daemons.bounce.story import addressee, returned
 from mta.daemons.cleanup.message import IncomingMessage
+from mta.daemons.cleanup.rewriting import Rules
 from mta.daemons.log.handler import LogHandler
 from mta.daemons.resolver.handler import ResolverHandler
 from mta.daemons.rewrite import Router
@@ -58,7 +59,9 @@ def content_refused(content: bytes) -> Callable[[Scene], str]:
         to = (Recipient("bob@posthouse.test", "bob@posthouse.test"),)
         begin = Begin("a@example.org", _ORIGIN, False, (), b"", False)
         with scene.queue() as store:
-            message = IncomingMessage(store.descriptor, begin, scene.parameters)
+            message = IncomingMessage(
+                store.descriptor, begin, scene.parameters, Rules(scene.parameters)
+            )
             try:
                 message.add(to, content)
             except MailError as error:
