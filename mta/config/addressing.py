@@ -240,7 +240,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     always_bcc: Annotated[
         BccAddress,
         Meta(
-            description="An address that gets a copy of every message.",
+            description="An address that gets a copy of every message; reports that are made here "
+            "are no such.",
         ),
         Used("cleanup"),
     ] = ""

@@ -152,9 +152,10 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             le=2**24,
             description="The largest header section, in octets: a message with a larger one is "
             "refused with 552, where Postfix would treat the excess as body. A report returns as "
-            "much of it as this, and virtual looks for a loop within it.",
+            "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
+            "a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "virtual"),
+        Used("bounce", "cleanup", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import elsewhere, entry, queueing, sending
+from support.effects import addresses, elsewhere, entry, queueing, sending
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
@@ -130,6 +130,30 @@ EFFECTS: dict[str, Effect] = {
         elsewhere.content_refused(b"X: " + b"x" * 2000 + b"\r\n\r\n"),
         "taken",
         "552 5.3.4 Header section too large",
+    ),
+    "always_bcc": Effect(
+        "all@archive.test",
+        addresses.recipients,
+        "bob@posthouse.test",
+        "bob@posthouse.test all@archive.test",
+    ),
+    "myorigin": Effect(
+        "site.test",
+        addresses.sender_field("127.0.0.1"),
+        "alice@posthouse.test",
+        "alice@site.test",
+    ),
+    "local_header_rewrite_clients": Effect(
+        ["192.0.2.0/24"],
+        addresses.sender_field("192.0.2.1"),
+        "alice",
+        "alice@posthouse.test",
+    ),
+    "remote_header_rewrite_domain": Effect(
+        "domain.invalid",
+        addresses.sender_field("192.0.2.1"),
+        "alice",
+        "alice@domain.invalid",
     ),
     "queue_minfree": Effect(2**50, entry.room_for_mail, "250", "452"),
     "hopcount_limit": Effect(

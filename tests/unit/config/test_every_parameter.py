@@ -23,6 +23,8 @@ OF_NO_USE = {
     ("lmtp", "proxy_interfaces"): "a mail store at an address of ours is no loop",
     ("lmtp", "smtp_tcp_port"): "LMTP has a port of its own",
     ("lmtp", "smtp_fallback_relay"): "a mail store has no substitute",
+    ("lmtp", "smtp_generic_maps"): "a mail store of this site knows our own addresses",
+    ("lmtp", "header_size_limit"): "no header section is rewritten for it",
 }
 
 
