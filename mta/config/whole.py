@@ -82,8 +82,9 @@ class View:
         """Note a problem of the first of these parameters, or of the first that is set here."""
         name = next(filter(self.sets, names), names[0])
         item = index if name == names[0] else None
-        path, place = f"main.{name}", self.whole.place_of(name, item)
-        if self.row is not None:
+        if self.row is None:
+            path, place = f"main.{name}", self.whole.place_of(name, item)
+        else:
             path = f"services.{self.row.service.name}.settings.{name}"
             place = self.row.place_of_setting(name, index=item)
         if item is not None:

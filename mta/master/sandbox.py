@@ -58,8 +58,9 @@ class Needs(Struct, frozen=True, kw_only=True):
 
     `replaced` are files that others put new ones in place of while the daemon runs, such as
     certificates. The kernel grants a file and not its name, so their folders are granted: the one
-    that the name lies in and, if that is a link, the one that it leads to. A parameter that is
-    empty, and a folder that does not exist, are passed over.
+    that the name lies in and, if that is a link, the one that it leads to. A folder that does not
+    exist is passed over there; a parameter that is empty is so in `write`, too: the daemon runs,
+    and says of each piece of work why it cannot be done.
 
     `move` are folders named in `write` too, into which links, pipes and sockets may be moved from
     each other. To the kernel that is to make them, so nobody else gets it; devices stay out, for a
@@ -89,7 +90,9 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
     try:
         restrict(
             read=[*_common(), *_readable(needs, parameters)],
-            write=[expand(path, parameters) for path in needs.write],
+            write=[
+                expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)
+            ],
             move=[expand(path, parameters) for path in needs.move],
             tcp_connect=_tcp_ports(needs, parameters),
         )
@@ -106,6 +109,11 @@ def expand(path: str, parameters: Parameters) -> str:
     if not isinstance(value, str) or not value:
         raise SandboxError(f"NEEDS {path}: the parameter {name} holds no path")
     return os.path.normpath(os.path.join(value, rest))
+
+
+def _is_unset(path: str, parameters: Parameters) -> bool:
+    """Whether it is a parameter alone that has no value: nothing is granted, the daemon runs."""
+    return path.startswith("$") and getattr(parameters, path[1:], None) == ""
 
 
 def _tcp_ports(needs: Needs, parameters: Parameters) -> list[int] | None:
@@ -137,7 +145,7 @@ def _readable(needs: Needs, parameters: Parameters) -> Iterator[str]:
     for path in needs.read:
         yield expand(path, parameters)
     for path in needs.replaced:
-        if path.startswith("$") and getattr(parameters, path[1:], None) == "":
+        if _is_unset(path, parameters):
             continue
         name = expand(path, parameters)
         for folder in {os.path.dirname(name), os.path.dirname(os.path.realpath(name))}:

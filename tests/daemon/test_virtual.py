@@ -24,13 +24,13 @@ HEAD = b"head of the queue file"
 class Bench:
     """One agent, its mailboxes, and a client that plays the queue manager."""
 
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, directory: Path, stack: ExitStack, base: str | None = None) -> None:
         self.directory = directory
         self.mail = directory / "mail"
         self.mail.mkdir()
         row = {"name": "virtual", "daemon": "virtual", "listen": ["ipc:private/virtual"]}
         parameters = {
-            "virtual_mailbox_base": str(self.mail),
+            "virtual_mailbox_base": str(self.mail) if base is None else base,
             "virtual_mailbox_domains": ["posthouse.test"],
             "myhostname": "mx.posthouse.test",
         }
@@ -169,6 +169,13 @@ def test_a_truncated_queue_file_is_not_delivered(bench: Bench) -> None:
 def test_mailboxes_that_are_not_there_are_a_deferral(bench: Bench) -> None:
     bench.mail.rmdir()
     (outcome,) = bench.deliver("bob@posthouse.test")
+    assert outcome.status.enhanced == "4.3.5"
+
+
+def test_without_a_place_for_mailboxes_all_mail_is_deferred(short_path: Path) -> None:
+    with ExitStack() as stack:
+        (outcome,) = Bench(short_path, stack, base="").deliver("bob@posthouse.test")
+    assert outcome.disposition is Disposition.DEFERRED
     assert outcome.status.enhanced == "4.3.5"
 
 

@@ -13,7 +13,7 @@ from mta.config.parameters import Parameters
 from mta.config.validate import CONTROL, fields_of, is_duration
 from mta.util.duration import format_duration
 
-__all__ = ["broken", "main_files", "row_settings", "service_rows", "sound"]
+__all__ = ["added_rows", "broken", "main_files", "row_settings", "service_rows", "sound"]
 
 # The system under test has folders, users and patience of its own.
 _KEPT: Final = (
@@ -39,6 +39,15 @@ _NETWORKS: Final = st.one_of(
     _ADDRESSES,
     st.sampled_from(("127.0.0.0/8", "::1/128", "192.168.0.0/16", "fd00::/8", "0.0.0.0/0")),
 )
+# Daemons that a further row may run: the user, and the address but for its name.
+_ADDED: Final = {
+    "smtpd": ("mtanet", "unix:public"),
+    "smtp": ("mtanet", "ipc:private"),
+    "lmtp": ("mtanet", "ipc:private"),
+    "virtual": ("vmail", "ipc:private"),
+    "cleanup": ("mta", "ipc:private"),
+    "error": ("mta", "ipc:private"),
+}
 # What a pattern alone would hardly ever bring.
 _LIKELY: Final[dict[str, st.SearchStrategy[Any]]] = {
     "mynetworks": st.lists(_NETWORKS, max_size=3),
@@ -114,8 +123,29 @@ def row_settings() -> st.SearchStrategy[dict[str, Any]]:
 
 def service_rows(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
     """Overrides of rows with these names; each keeps a process ahead, so that all are started."""
-    row = st.fixed_dictionaries(
-        {"min_free": st.just(1)},
+    return st.lists(st.sampled_from(names), max_size=4, unique=True).flatmap(
+        lambda some: st.fixed_dictionaries(dict.fromkeys(some, _row({})))
+    )
+
+
+def added_rows() -> st.SearchStrategy[dict[str, dict[str, Any]]]:
+    """Rows of names that no profile has, each a second one of some daemon."""
+
+    def row(name: str) -> st.SearchStrategy[dict[str, Any]]:
+        kinds = [
+            _row({"daemon": daemon, "user": user, "listen": [f"{address}/{name}"]})
+            for daemon, (user, address) in _ADDED.items()
+        ]
+        return st.one_of(kinds)
+
+    return st.lists(st.sampled_from(("further", "second-1")), max_size=2, unique=True).flatmap(
+        lambda some: st.fixed_dictionaries({name: row(name) for name in some})
+    )
+
+
+def _row(fixed: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"min_free": st.just(1), **{key: st.just(value) for key, value in fixed.items()}},
         optional={
             "numprocs": st.integers(1, 2),
             "client_limit": st.integers(1, 1000),
@@ -126,9 +156,6 @@ def service_rows(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, dict[str
             "enabled": st.booleans(),
             "settings": row_settings(),
         },
-    )
-    return st.lists(st.sampled_from(names), max_size=4, unique=True).flatmap(
-        lambda some: st.fixed_dictionaries(dict.fromkeys(some, row))
     )
 
 

@@ -644,5 +644,18 @@ services:
     assert services["submission"].settings == {"mynetworks": ("10.0.0.0/8",)}
 
 
+def test_an_item_of_a_rows_list_where_main_has_a_shorter_one(folder: ConfigurationFolder) -> None:
+    folder.main("proxy_interfaces: []\n")
+    folder.services(
+        "profile: hub\nservices:\n"
+        "  outbound:\n    settings: {proxy_interfaces: [192.0.2.1, '00']}\n"
+    )
+    (problem,) = folder.problems()
+    assert problem == (
+        "services.yml:4:46: services.outbound.settings.proxy_interfaces[1]: expected an IPv4 or "
+        'IPv6 address, got "00"'
+    )
+
+
 def test_daemons_are_known_without_being_imported() -> None:
     assert {"log", "qmgr", "smtpd", "cleanup", "rewrite", "resolver", "virtual"} <= daemons()
