@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct
 
-from mta.lookup.table import Key
+from mta.lookup.table import VALUE_LIMIT, Key
 from mta.proto.envelope import Address, HostName, Origin, Recipient
 from mta.proto.status import Disposition, ReportKind, Status
 
@@ -81,7 +81,6 @@ CONTENT_BESIDE_RECIPIENTS: Final = 32_768  # octets of it where the frame has re
 RECIPIENTS_LIMIT: Final = 40  # recipients in one frame
 ARRIVED_LIMIT: Final = 1000  # queue ids in one frame
 EXPANDED_LIMIT: Final = 1000  # recipients in one frame, as far as their octets fit it
-VALUE_LIMIT: Final = 50_000  # octets of a table's value
 
 _QUEUE_ID: Final = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{22}"
 QueueId = Annotated[str, Meta(pattern=rf"\A{_QUEUE_ID}\Z")]

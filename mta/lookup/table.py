@@ -5,11 +5,14 @@ not have the key, for mail would be refused or sent astray by that.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 from msgspec import Meta, Struct
 
-__all__ = ["Hit", "Key", "Table", "TableError", "search"]
+__all__ = ["KEY_LIMIT", "VALUE_LIMIT", "Hit", "Key", "Table", "TableError", "search"]
+
+KEY_LIMIT: Final = 1024  # characters of a key
+VALUE_LIMIT: Final = 50_000  # octets of a table's value
 
 
 class TableError(Exception):
@@ -19,7 +22,7 @@ class TableError(Exception):
 class Key(Struct, frozen=True, array_like=True):
     """A key to ask for; `partial`: a part of an address, which tables of patterns are not asked."""
 
-    text: Annotated[str, Meta(max_length=1024)]
+    text: Annotated[str, Meta(max_length=KEY_LIMIT)]
     partial: bool = False
 
 
