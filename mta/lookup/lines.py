@@ -63,14 +63,15 @@ def read_lines(stream: BinaryIO, name: str, wrong: Wrong | None = None) -> Itera
     `name` is what errors call it. A line that is wrong raises SourceError, or is told to `wrong`
     and left out; one that is too long always raises it. OSError as from the stream.
     """
-    text = b""
+    parts: list[bytes] = []
     starts: list[tuple[int, int]] = []
+    size = 0
     number = 0
-    while octets := stream.readline(LINE_LIMIT + 1 - len(text)):
+    while octets := stream.readline(LINE_LIMIT + 1):
         number += 1
-        if len(octets) + len(text) > LINE_LIMIT:
-            raise SourceError(f"{name}:{number}: expected at most {LINE_LIMIT} octets in a line")
         content = octets.strip(WHITE_SPACE)
+        if len(octets) > LINE_LIMIT:
+            raise _too_long(name, number)
         if not content or content.startswith(b"#"):
             continue
         if octets[0] in WHITE_SPACE:
@@ -79,15 +80,23 @@ def read_lines(stream: BinaryIO, name: str, wrong: Wrong | None = None) -> Itera
                 continue
         else:
             if starts:
-                yield Line(text, tuple(starts))
+                yield Line(b"".join(parts), tuple(starts))
             elif number == 1 and octets.startswith(_BYTE_ORDER_MARK):
                 raise SourceError(f"{name}:1:1: expected text, got a byte order mark")
-            text = b""
+            parts.clear()
             starts.clear()
-        starts.append((len(text), number))
-        text += octets.rstrip(b"\r\n")
+            size = 0
+        starts.append((size, number))
+        parts.append(octets.rstrip(b"\r\n"))
+        size += len(parts[-1])
+        if size > LINE_LIMIT:
+            raise _too_long(name, number)
     if starts:
-        yield Line(text, tuple(starts))
+        yield Line(b"".join(parts), tuple(starts))
+
+
+def _too_long(name: str, number: int) -> SourceError:
+    return SourceError(f"{name}:{number}: expected at most {LINE_LIMIT} octets in a line")
 
 
 def _stray(name: str, number: int, octets: bytes) -> SourceError:
