@@ -30,6 +30,7 @@ from mta.lookup.cdb import (
     hash_of,
     structure_end,
 )
+from mta.lookup.fold import fold
 from mta.lookup.stamp import Stamp, stamp_of
 from mta.lookup.table import KEY_LIMIT, VALUE_LIMIT, TableError
 from mta.util.regular import NotRegularError, open_regular
@@ -56,11 +57,11 @@ class ConstantTable:
         return True
 
     def find(self, key: str) -> str | None:
-        """The value of the key in lower case, or None; TableError if that cannot be known."""
+        """The value of the folded key, or None; TableError if that cannot be known."""
         if len(key) > KEY_LIMIT:
             return None  # such a one is not built into a table
         # What is no UTF-8 cannot be there; it is asked for, so that a table that fails is noticed.
-        octets = key.lower().encode("utf-8", "surrogatepass")
+        octets = fold(key).encode("utf-8", "surrogatepass")
         opened = self._current()
         try:
             value = opened.find(octets)

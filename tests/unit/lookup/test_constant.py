@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from mta.lookup.cdb import (
     hash_of,
 )
 from mta.lookup.constant import ConstantTable
+from mta.lookup.fold import fold
 from mta.lookup.table import KEY_LIMIT, VALUE_LIMIT, TableError
 
-KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).map(str.lower)
+KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).map(fold)
 VALUES = st.text(st.characters(codec="utf-8"), max_size=300)
 ITEMS = {f"user{number}@example.org": f"target{number}" for number in range(20)}
 SOME = "user7@example.org"
@@ -213,17 +215,10 @@ class TestDamage:
 
     def test_another_version(self, file: Path) -> None:
         whole = bytearray(file.read_bytes())
-        end = len(whole) - FOOT_SIZE + 8
-        whole[end] = VERSION + 1
-        whole[-4:] = LENGTHS.pack(_crc(whole[-FOOT_SIZE:-4]), 0)[:4]
+        whole[8 - FOOT_SIZE] = VERSION + 1
+        whole[-4:] = zlib.crc32(whole[-FOOT_SIZE:-4]).to_bytes(4, "little")
         file.write_bytes(whole)
         assert f"it is of another version ({VERSION + 1})" in failure(table_of(file))
-
-
-def _crc(data: bytes) -> int:
-    import zlib
-
-    return zlib.crc32(data)
 
 
 class TestReplacement:
