@@ -295,6 +295,9 @@ class TestReplacement:
         file.symlink_to(file.name)
         assert "Too many levels of symbolic links" in failure(table)
 
+    def test_a_name_that_no_file_has(self) -> None:
+        assert "embedded null byte" in failure(ConstantTable("/tmp/table\0"))
+
     def test_by_text(self, file: Path) -> None:
         table = table_of(file)
         file.write_text("user7@example.org target7\n")
