@@ -83,7 +83,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="The characters that part a user from an extension in a local part: where "
             "+ is one, mail for bob+lists is looked up as bob+lists first, then as bob. Of "
-            "several, the one that comes first in an address parts it. Empty: there are no extensions.",
+            "several, the one that comes first in an address parts it. Empty: there are no "
+            "extensions.",
         ),
         Used("rewrite"),
     ] = ""
