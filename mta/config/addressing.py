@@ -81,9 +81,10 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipient_delimiter: Annotated[
         RecipientDelimiter,
         Meta(
-            description="The characters that part a user from an extension in a local part: where + "
-            "is one, mail for bob+lists is looked up as bob+lists first, then as bob. Of several, "
-            "the one that comes first in an address parts it. Empty: there are no extensions.",
+            description="The characters that part a user from an extension in a local part: where "
+            "+ is one, mail for bob+lists is looked up as bob+lists first, then as bob. Of "
+            "several, the one that comes first in an address parts it. Empty: there are no "
+            "extensions.",
         ),
         Used("rewrite"),
     ] = ""
@@ -215,8 +216,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     relocated_maps: Annotated[
         TableNames,
         Meta(
-            description="Tables of addresses that have moved: user@domain, user (of a domain of this "
-            "host), @domain. The value is told to the sender: User has moved to VALUE.",
+            description="Tables of addresses that have moved: user@domain, user (of a domain of "
+            "this host), @domain. The value is told to the sender: User has moved to VALUE.",
         ),
         Used("rewrite"),
     ] = ()
