@@ -28,7 +28,7 @@ __all__ = [
     "compile_pattern",
 ]
 
-# pcre2.h, which is the interface; the library names some of them only.
+# As in pcre2.h: the library names some of them only, and knows none beyond its own highest one.
 CASELESS: Final = 0x0000_0008
 DOLLAR_ENDONLY: Final = 0x0000_0010
 DOTALL: Final = 0x0000_0020
@@ -79,9 +79,11 @@ def compile_pattern(pattern: str, options: int) -> Engine:
         raise ExpressionError(0, f"expected at most {PATTERN_LIMIT} characters in a pattern")
     try:
         # Without JIT: its bounds are other ones, and a page that is writable and executable.
-        compiled = pcre2.compile(_LIMITS + pattern, options | pcre2.ASCII, jit=False)
+        flags = options & ~ANCHORED | pcre2.ASCII
+        compiled = pcre2.compile(_LIMITS + pattern, flags, jit=False)
     except pcre2.PatternError as error:
         position = max(error.pos - len(_LIMITS), 0)
         reason = error.msg.partition("; ")[2] or error.msg
         raise ExpressionError(min(position, len(pattern)), reason) from error
-    return Engine(compiled.search, compiled.groups, pcre2.LibraryError)
+    search = compiled.match if options & ANCHORED else compiled.search
+    return Engine(search, compiled.groups, pcre2.LibraryError)
