@@ -43,7 +43,8 @@ def compile_table(path: str, progress: Progress | None = None) -> Compiled:
     except UnfitError as error:
         raise TableError(f"{name}: {error}") from error
     except OSError as error:
-        raise TableError(f"{name}: {error.filename or path}: {error.strerror}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise TableError(f"{name}: {where}{error.strerror}") from error
 
 
 def _compile(path: str, progress: Progress | None) -> Compiled:

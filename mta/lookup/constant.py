@@ -88,6 +88,8 @@ class ConstantTable:
         except OSError as error:
             self._forget()
             raise TableError(f"{self._name}: {self._file}: {error.strerror}") from error
+        except ValueError as error:  # a NUL in the path
+            raise TableError(f"{self._name}: {error}") from error
 
     def _current(self) -> "_Opened":
         stamp = self._stamp()

@@ -33,6 +33,8 @@ def replacing(path: str, source: os.stat_result) -> Iterator[BinaryIO]:
         temporary = f".{name}.new"
         with open(_open_locked(folder, temporary, path), "wb", buffering=_BUFFER) as file:
             try:
+                os.fchmod(file.fileno(), 0o600)
+                os.ftruncate(file.fileno(), 0)
                 yield file
                 file.flush()
                 _give(file.fileno(), *_wanted(folder, name, source))
@@ -48,7 +50,7 @@ def replacing(path: str, source: os.stat_result) -> Iterator[BinaryIO]:
 
 
 def _open_locked(folder: int, temporary: str, path: str) -> int:
-    """The temporary file, empty, ours alone as long as it is open."""
+    """The temporary file, ours alone as long as it is open."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
     try:
@@ -63,8 +65,6 @@ def _open_locked(folder: int, temporary: str, path: str) -> int:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError):
             raise TableError(f"{path}: another process builds it: try again later") from None
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
     except BaseException:
         os.close(descriptor)
         raise

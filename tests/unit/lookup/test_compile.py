@@ -1,8 +1,10 @@
 """`mta map build`: the new table is there at once and whole, or the old one stays."""
 
+import errno
 import fcntl
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,6 +67,21 @@ class TestTheTable:
         assert table.find("alice@example.org") == "new"
         assert table.find("bob@example.org") is None
 
+    def test_who_reads_meanwhile_sees_old_or_new(self, source: Path) -> None:
+        compile_table(str(source))
+        table = ConstantTable(str(source))
+        values = {"alice"}
+        with ThreadPoolExecutor(1) as pool:
+            for number in range(30):
+                source.write_text(f"alice@example.org {number}\n" * (1 + number % 2))
+                building = pool.submit(compile_table, str(source))
+                values.add(str(number))
+                while not building.done():
+                    assert table.find("alice@example.org") in values
+                building.result()
+                assert table.find("alice@example.org") == str(number)
+                values = {str(number)}
+
     def test_progress_is_told(self, source: Path) -> None:
         told: list[tuple[int, int]] = []
         source.write_text("".join(f"key{number} value\n" for number in range(30_000)))
@@ -123,6 +140,19 @@ class TestRefusals:
         monkeypatch.setattr(compiling, "ConstantWriter", Writer)
         source.write_text("".join(f"key{number} value\n" for number in range(10)))
         assert refusal(source) == f"{source}:4:6: a table of more than 2200 octets"
+        self.check_old(source)
+
+    @pytest.mark.parametrize("call", ["fchmod", "fsync", "rename"])
+    def test_a_system_call_that_fails(
+        self, source: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, call, fail)
+        source.write_text("alice@example.org new\n")
+        assert refusal(source) == f"cdb:{source}: No space left on device"
+        monkeypatch.undo()
         self.check_old(source)
 
     def test_somebody_builds_it_already(self, source: Path) -> None:

@@ -6,6 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +114,21 @@ class TestAnswers:
 
     def test_case_does_not_matter(self, file: Path) -> None:
         assert table_of(file).find("User7@Example.ORG") == "target7"
+
+    def test_system_calls(self, tmp_path: Path) -> None:
+        """One stat(2), and as a rule one pread(2) for the hash table and one for the record."""
+        items = {f"key{number}": f"{number} " * 200 for number in range(2000)}
+        write_table(tmp_path / "table.cdb", items.items())
+        table = table_of(tmp_path / "table.cdb")
+        assert table.find("other") is None
+        with patch("os.stat", wraps=os.stat) as stat, patch("os.pread", wraps=os.pread) as pread:
+            assert judge(table, items) == len(items)
+            calls = pread.call_count
+            assert stat.call_count == len(items)
+            assert calls < 2.2 * len(items)
+            for _ in range(50):
+                assert table.find("key1999")
+            assert pread.call_count == calls  # what was used last is kept
 
     def test_it_takes_parts_of_addresses(self, file: Path) -> None:
         assert table_of(file).takes_parts
@@ -278,6 +294,9 @@ class TestReplacement:
         file.unlink()
         file.symlink_to(file.name)
         assert "Too many levels of symbolic links" in failure(table)
+
+    def test_a_name_that_no_file_has(self) -> None:
+        assert "embedded null byte" in failure(ConstantTable("/tmp/table\0"))
 
     def test_by_text(self, file: Path) -> None:
         table = table_of(file)
