@@ -21,6 +21,7 @@ __all__ = [
     "LOCAL_PART_LIMIT",
     "PATH_LIMIT",
     "Mailbox",
+    "names_route",
     "parse",
     "parse_path",
     "to_ascii",
@@ -123,6 +124,12 @@ def parse_path(text: str) -> tuple[Mailbox | None, str]:
     if not mailbox.domain and mailbox.local.lower() != "postmaster":
         raise ValueError("an address needs a domain")
     return mailbox, rest
+
+
+def names_route(address: str) -> bool:
+    """Whether its local part may name another host: user%host, host!user, "user@host"."""
+    local, _, _ = address.rpartition("@")
+    return any(sign in local for sign in "%!@")
 
 
 def _parse_utf8(text: str) -> Mailbox:

@@ -16,7 +16,6 @@ from mta.daemons.cleanup.message import IncomingMessage
 from mta.daemons.cleanup.rewriting import Rules
 from mta.daemons.log.handler import LogHandler
 from mta.daemons.resolver.handler import ResolverHandler
-from mta.daemons.rewrite import Router
 from mta.daemons.virtual import VirtualMailboxes
 from mta.delivery.content import ContentReader
 from mta.ipc.messages import Begin, Deliver, DeliverRecipient
@@ -27,6 +26,7 @@ from mta.proto.status import MailError, ReportKind
 from mta.queue.layout import table
 from mta.queue.reader import open_message
 from mta.util.log import Log
+from support.address_rules import AddressRules
 from support.configuration import ConfigurationFolder
 from support.effects.scene import Scene
 from support.queue_files import enqueue
@@ -95,7 +95,7 @@ def route(address: str) -> Callable[[Scene], str]:
 
     def look(scene: Scene) -> str:
         rows = [row.name for row in scene.snapshot.services]
-        found = Router(scene.parameters, rows).resolve(address)
+        found = AddressRules(scene.parameters, rows).resolve(address)
         return f"{found.domain_class.name} {found.transport}:{found.nexthop}"
 
     return look

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
-from mta.daemons.rewrite import RewriteHandler
+from mta.daemons.rewrite.handler import RewriteHandler
 from mta.daemons.smtpd.handler import SmtpdHandler
 from mta.ipc.messages import Begin, CleanupRequest, Committed
 from mta.ipc.server import RequestServer
