@@ -33,6 +33,7 @@ _DEFAULT_DIRECTORY: Final = "/etc/posthouse"
 _VARIABLE: Final = "MTA_CONFIG"
 # What each works on.
 _COMMANDS: Final[dict[str, "Subject"]] = {
+    "address": "",
     "check": "",
     "config": "",
     "init": "",
