@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mta.proto.address import parse
 from mta.proto.addressfields import AddressFields
 from support.instance import Instance
 from support.mtas import Postfix
@@ -77,7 +78,7 @@ class Fate:
     def add(self, peer: str, message: Message) -> None:
         """A message came that is or quotes the letter."""
         found = self.sent.setdefault((peer, message.sender), set())
-        found |= set(message.recipients)
+        found |= {str(parse(recipient)) for recipient in message.recipients}
         section, _, body = message.content.partition(b"\r\n\r\n")
         if not _NUMBER.search(body):  # or else it is a report that quotes the letter
             self.header = [each.address for each in AddressFields(section + b"\r\n").addresses()]
