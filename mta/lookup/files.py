@@ -1,4 +1,4 @@
-"""A table that is a file, read whole: read again as soon as stat(2) tells of another content.
+"""What a table is made of, read whole: again as soon as stat(2) tells of another content.
 
 A content that is wrong is remembered as well, so that a large file with a mistake in it is not read
 anew for each key; a file that cannot be read is tried again each time.
@@ -7,16 +7,53 @@ anew for each key; a file that cannot be read is tried again each time.
 import io
 import os
 from collections.abc import Callable
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, Protocol, TypeVar
 
 from mta.lookup.lines import SourceError
 from mta.lookup.stamp import Stamp, stamp_of
+from mta.lookup.syntax import TableName
 from mta.lookup.table import TableError
 from mta.util.regular import NotRegularError, open_regular
 
-__all__ = ["SourceFile"]
+__all__ = ["Source", "SourceFile", "SourceText"]
 
 Content = TypeVar("Content")
+Content_co = TypeVar("Content_co", covariant=True)
+
+
+class Source(Protocol[Content_co]):
+    """What a table is made of."""
+
+    def content(self) -> Content_co:
+        """The content, as it is now; TableError if it cannot be had, or is wrong."""
+
+    def identity(self) -> int:
+        """A number that is another one once the content may have changed."""
+
+
+class SourceText(Generic[Content]):
+    """Lines that a table's name holds: read at the first look-up, and always the same."""
+
+    def __init__(self, name: TableName, read: Callable[[BinaryIO, str], Content]) -> None:
+        self._name = name
+        self._read = read
+        self._content: Content | SourceError | None = None
+
+    def content(self) -> Content:
+        """The content; SourceError if it is wrong: its line is the number of the rule."""
+        if self._content is None:
+            stream = io.BytesIO("\n".join(self._name.rules).encode("utf-8", "surrogateescape"))
+            try:
+                self._content = self._read(stream, f"{self._name.kind}:{{...}}")
+            except SourceError as error:
+                self._content = error
+        if isinstance(self._content, SourceError):
+            raise SourceError(str(self._content))
+        return self._content
+
+    def identity(self) -> int:
+        """Always the same number for one name, in every process."""
+        return self._name.identity
 
 
 class SourceFile(Generic[Content]):

@@ -1,7 +1,5 @@
 """Tables whose content is their name: `inline` and `static`. They never fail, and never change."""
 
-import zlib
-
 from mta.lookup.fold import fold
 from mta.lookup.syntax import TableName
 
@@ -15,7 +13,7 @@ class InlineTable:
         self._values: dict[str, str] = {}
         for pair in name.pairs:
             self._values.setdefault(fold(pair.key), pair.value)
-        self._identity = zlib.crc32(name.text.encode("utf-8", "surrogatepass"))
+        self._identity = name.identity
 
     @property
     def takes_parts(self) -> bool:
@@ -36,7 +34,7 @@ class StaticTable:
 
     def __init__(self, name: TableName) -> None:
         self._value = name.argument
-        self._identity = zlib.crc32(name.text.encode("utf-8", "surrogatepass"))
+        self._identity = name.identity
 
     @property
     def takes_parts(self) -> bool:

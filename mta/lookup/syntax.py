@@ -12,6 +12,7 @@ own closing brace. Quotes stay in the keys of `inline`, as they do in those of f
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Final, Literal, cast, get_args
 
@@ -83,6 +84,11 @@ class TableName(Struct, frozen=True):
     def path(self) -> str | None:
         """The absolute path of the file that is named, if one is."""
         return self.argument if self.argument and self.kind in FILE_KINDS else None
+
+    @property
+    def identity(self) -> int:
+        """A number of this name, the same in every process."""
+        return zlib.crc32(self.text.encode("utf-8", "surrogatepass"))
 
     @property
     def blocking(self) -> bool:
