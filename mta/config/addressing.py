@@ -139,7 +139,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     canonical_classes: Annotated[
         AddressClasses,
         Meta(
-            description="The addresses that canonical_maps applies to.",
+            description="The addresses that canonical_maps applies to: those of the envelope, of "
+            "header fields, or of some of them.",
         ),
         Used("rewrite"),
     ] = ("envelope_sender", "envelope_recipient", "header_sender", "header_recipient")
@@ -162,7 +163,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     masquerade_classes: Annotated[
         AddressClasses,
         Meta(
-            description="The addresses that masquerade_domains applies to.",
+            description="The addresses that masquerade_domains applies to. Recipients of the "
+            "envelope are none of them, so that mail for a single host can still be sent there.",
         ),
         Used("rewrite"),
     ] = ("envelope_sender", "header_sender", "header_recipient")

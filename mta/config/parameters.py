@@ -627,7 +627,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "smtpd", *CLIENTS),
+        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,

@@ -52,7 +52,7 @@ CONFIGURATION PARAMETERS
     delay_warning_time soft_bounce queue_run_delay qmgr_message_active_limit
     initial_destination_concurrency default_destination_concurrency_limit
     default_destination_concurrency_failed_cohort_limit default_destination_recipient_limit
-    delivery_timeout ipc_timeout service_checkin_time
+    delivery_timeout ipc_timeout sender_dependent_relayhost_maps service_checkin_time
 
 FILES
     incoming/, deferred/, hold/, corrupt/ - queue files; pid/qmgr.lock - one queue manager a queue

@@ -5,7 +5,7 @@ from mta.master.daemon import Needs, run
 
 __all__ = ["NEEDS"]
 
-NEEDS = Needs()
+NEEDS = Needs(tables=True)
 
 if __name__ == "__main__":
     run(needs=NEEDS, handler=RewriteHandler)

@@ -26,7 +26,6 @@ from mta.proto.status import MailError, ReportKind
 from mta.queue.layout import table
 from mta.queue.reader import open_message
 from mta.util.log import Log
-from support.address_rules import AddressRules
 from support.configuration import ConfigurationFolder
 from support.effects.scene import Scene
 from support.queue_files import enqueue
@@ -42,7 +41,6 @@ __all__ = [
     "owner_of_queue_files",
     "reporting",
     "returned_whole",
-    "route",
     "time_to_check_in",
 ]
 
@@ -87,18 +85,7 @@ def reporting(scene: Scene) -> tuple[str, str]:
     return found.sender, found.address
 
 
-# rewrite, virtual, resolver
-
-
-def route(address: str) -> Callable[[Scene], str]:
-    """Where mail for the address goes: class, transport and nexthop."""
-
-    def look(scene: Scene) -> str:
-        rows = [row.name for row in scene.snapshot.services]
-        found = AddressRules(scene.parameters, rows).resolve(address)
-        return f"{found.domain_class.name} {found.transport}:{found.nexthop}"
-
-    return look
+# virtual, resolver
 
 
 def delivered_to(scene: Scene) -> str:
