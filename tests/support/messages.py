@@ -49,6 +49,8 @@ def _values(info: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - a 
             return st.binary(max_size=info.max_length)
         case inspect.BoolType():
             return st.booleans()
+        case inspect.NoneType():
+            return st.none()
     raise TypeError(f"no strategy for {info!r}")
 
 
