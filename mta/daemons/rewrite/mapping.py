@@ -83,20 +83,33 @@ class AddressMap:
 
     def _results(self, mailbox: Mailbox, found: Value) -> Iterator[Mailbox]:
         extension = found.form.unmatched
-        for number, member in enumerate(_MEMBERS.findall(found.text)):
+        members = _MEMBERS.findall(found.text)
+        if not members:
+            raise self._failure(found, "no address")
+        for number, member in enumerate(members):
             try:
                 if number == 0 and member.startswith("@"):
                     local = mailbox.local.removesuffix(extension)
-                    result = address.parse(str(Mailbox(local, member[1:])))
+                    result = _parse(str(Mailbox(local, member[1:])))
                 else:
-                    result = address.parse(member.removeprefix("<").removesuffix(">"))
+                    result = _parse(member.removeprefix("<").removesuffix(">"))
                 result = self._names.complete(result)
                 if extension and self._propagate:
                     result = _extended(result, extension)
             except ValueError as error:
-                text = f"the value of {found.form.key.text!r} has {member[:100]!r}: {error}"
-                raise table_failure(self._parameter, text) from error
+                raise self._failure(found, f"{member[:100]!r}: {error}") from error
             yield result
+
+    def _failure(self, found: Value, what: str) -> MailError:
+        return table_failure(self._parameter, f"the value of {found.form.key.text!r} has {what}")
+
+
+def _parse(text: str) -> Mailbox:
+    """An address of a table, whose domain may be of any script."""
+    mailbox = address.parse(text, utf8=True)
+    if not mailbox.local.isascii():
+        raise ValueError("a local part that is not ASCII needs SMTPUTF8, which is not offered")
+    return mailbox
 
 
 def _extended(mailbox: Mailbox, extension: str) -> Mailbox:

@@ -1,5 +1,6 @@
-"""What tables make of addresses, case by case; system tests put many of these to Postfix as well."""
+"""What tables make of addresses, case by case; system tests put many of them to Postfix as well."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,34 +134,37 @@ def test_aliases(entries: list[str], given_address: str, expected: list[str]) ->
     assert AddressRules({"virtual_alias_maps": inline(*entries)}).expand(given_address) == expected
 
 
-@pytest.mark.parametrize(
-    ("entries", "reason"),
-    [
-        (["a@b.test = c@b.test", "c@b.test = a@b.test"], "unreasonable nesting"),
-        (
-            ["a@b.test = " + ", ".join(f"{n}@d.test" for n in range(1001))],
-            "more than 1000 addresses",
-        ),
-        (["@b.test = a@b.test, @b.test"], "more than 1000 addresses"),
-    ],
-)
-def test_aliases_without_end(entries: list[str], reason: str) -> None:
-    with pytest.raises(MailError) as caught:
-        AddressRules({"virtual_alias_maps": inline(*entries)}).expand("a@b.test")
-    assert str(caught.value.status) == "451 4.6.0 Alias expansion error"
-    assert "a@b.test" in caught.value.reason
-
-
-def test_a_hundred_thousand_recipients_of_one() -> None:
-    """In frames of what one holds, and every one of them; and no more than the limit."""
-    members = [f"{number}@d.test" for number in range(100_000)]
+def test_aliases_without_end() -> None:
     rules = AddressRules(
-        {
-            "virtual_alias_maps": inline("a@b.test = " + ", ".join(members[:400]))
-            and ["pcre:{ {/^all@/ l0@x.test} }"]
-        }
+        {"virtual_alias_maps": inline("a@b.test = c@b.test", "c@b.test = a@b.test")}
     )
-    assert rules.expand("all@b.test") == ["l0@x.test"]
+    with pytest.raises(MailError, match=r"a@b\.test: unreasonable nesting") as caught:
+        rules.expand("a@b.test")
+    assert str(caught.value.status) == "451 4.6.0 Alias expansion error"
+
+
+LONG = 100_000
+
+
+@pytest.fixture
+def long_list(tmp_path: Path) -> str:
+    """A table with an entry of as many addresses as a value may hold."""
+    members = ", ".join(f"{number}@d" for number in range(4_000))
+    aliases = tmp_path / "aliases"
+    lines = [f"all@b.test  {', '.join(f'{n}@list.test' for n in range(26))}"]
+    lines += [f"{n}@list.test  {members.replace('@', f'@{n}')}" for n in range(26)]
+    aliases.write_text("\n".join(lines) + "\n")
+    return f"texthash:{aliases}"
+
+
+def test_a_hundred_thousand_recipients_of_one(long_list: str) -> None:
+    """In frames of what one holds, and every one of them, as far as the limit lets them."""
+    given_limits = {"virtual_alias_maps": [long_list], "virtual_alias_expansion_limit": LONG}
+    assert len(AddressRules(given_limits).expand("0@list.test")) == 4_000
+    with pytest.raises(MailError, match="more than 100000 addresses"):
+        AddressRules(given_limits).expand("all@b.test")
+    with pytest.raises(MailError, match="more than 1000 addresses"):
+        AddressRules({"virtual_alias_maps": [long_list]}).expand("0@list.test")
 
 
 LISTS = ("local_recipient_maps", "relay_recipient_maps", "virtual_mailbox_maps")
@@ -247,7 +251,7 @@ MAPS = ("canonical_maps", "virtual_alias_maps", "smtp_generic_maps", "relocated_
     [
         ("cdb:/nonexistent/table", "cdb:/nonexistent/table"),
         ("texthash:/", "texthash:/"),
-        ("inline:{ {a@b.test = not an@address@} }", "the value of 'a@b.test'"),
+        ("inline:{ {a@b.test = an@address@} }", "the value of 'a@b.test'"),
         ("inline:{ {a@b.test = " + "x" * 65 + "@d.test} }", "the value of 'a@b.test'"),
         ("inline:{ {a@b.test = \u00fc@d.test} }", "the value of 'a@b.test'"),
         ("static:{,}", "no address"),
@@ -297,12 +301,14 @@ def test_whatever_tables_hold(entries: dict[str, str], local: str, domain: str) 
         rules = AddressRules({"recipient_delimiter": "+", **dict.fromkeys(names, table)})
     except ValueError:
         return  # no name of a table: the check says so
+    codes: set[int] = set()
     for ask in (rules.expand, rules.rewrite, rules.recipient_copy, rules.resolve):
         try:
             found = ask(text)
         except MailError as error:
-            assert error.status.code == 451
+            codes.add(error.status.code)
             continue
         if isinstance(found, list):
             assert found == [str(address.parse(each)) for each in found]
             assert len({each.lower() for each in found}) == len(found)
+    assert codes <= {451}
