@@ -97,6 +97,8 @@ class SourceFile(Generic[Content]):
             raise self._error(f"expected a file, got {error}") from error
         except OSError as error:
             raise self._error(error.strerror or str(error)) from error
+        except ValueError as error:  # no file can have such a name
+            raise self._error(str(error)) from error
         try:
             if len(data) > self._limit:
                 raise SourceError(
@@ -114,7 +116,7 @@ class SourceFile(Generic[Content]):
         except OSError as error:
             self._stamp = self._content = None
             raise self._error(error.strerror or str(error)) from error
-        except ValueError as error:  # a NUL in the path
+        except ValueError as error:  # as above
             raise self._error(str(error)) from error
 
     def _error(self, what: str) -> TableError:

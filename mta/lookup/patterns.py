@@ -15,6 +15,7 @@ otherwise:
 A pattern is matched with the whole key, in its own case: parts of addresses are no keys.
 """
 
+import time
 from collections.abc import Callable
 from typing import BinaryIO, Final, Literal
 
@@ -33,8 +34,17 @@ from mta.lookup.table import KEY_LIMIT, VALUE_LIMIT, TableError
 __all__ = ["SIZE_LIMIT", "PatternRules", "PatternTable", "read_patterns"]
 
 SIZE_LIMIT: Final = 1 << 20  # octets of the source
+_TIME_LIMIT: Final = 0.5  # seconds for all rules together
 
-PatternRules = tuple[Rule[str], ...]
+
+class _Question(Struct, frozen=True):
+    """A key, and how much time this thread may have used when the last rule is tried."""
+
+    key: str
+    until: float  # seconds of the thread's own time: a busy machine makes no rule fail
+
+
+PatternRules = tuple[Rule[_Question], ...]
 Syntax = Literal["pcre", "regexp"]
 
 _WHITE_SPACE: Final = WHITE_SPACE.decode()
@@ -69,7 +79,7 @@ class PatternTable:
         rules = self._source.content()
         if len(key) > KEY_LIMIT:
             raise TableError(f"{self._name}: expected a key of at most {KEY_LIMIT} characters")
-        return first_result(rules, key)
+        return first_result(rules, _Question(key, time.thread_time() + _TIME_LIMIT))
 
     def identity(self) -> int:
         """A number that is another one once the rules may have changed."""
@@ -79,7 +89,7 @@ class PatternTable:
 def read_patterns(syntax: Syntax) -> Callable[[BinaryIO, str], PatternRules]:
     """What reads the rules of a source in that syntax; SourceError has the place."""
 
-    def read_statement(statement: Statement) -> Answer[str]:
+    def read_statement(statement: Statement) -> Answer[_Question]:
         return _read_statement(statement, syntax)
 
     def read(stream: BinaryIO, name: str) -> PatternRules:
@@ -99,7 +109,7 @@ class _Pattern(Struct, frozen=True):
     end: int
 
 
-def _read_statement(statement: Statement, syntax: Syntax) -> Answer[str]:
+def _read_statement(statement: Statement, syntax: Syntax) -> Answer[_Question]:
     pattern = _split(statement)
     compiled = _compile(statement, pattern, syntax)
     rest = statement.text[pattern.end :]
@@ -170,10 +180,12 @@ def _compile_posix(pattern: str, options: int) -> Engine:
         raise ExpressionError(0, str(error)) from error  # its place is that in the translation
 
 
-def _answer(place: str, compiled: Engine, parts: Parts, *, negated: bool) -> Answer[str]:
-    def answer(key: str) -> str | None:
+def _answer(place: str, compiled: Engine, parts: Parts, *, negated: bool) -> Answer[_Question]:
+    def answer(question: _Question) -> str | None:
+        if time.thread_time() > question.until:
+            raise TableError(f"{place}: the rules before it take too long for this key")
         try:
-            match = compiled.search(key)
+            match = compiled.search(question.key)
             if negated:
                 return expand(parts, _no_group) if match is None else None
             return None if match is None else expand(parts, match.group)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["POSTFIX_CDB", "Postmap", "tiny_query"]
+__all__ = ["POSTFIX_CDB", "POSTFIX_PCRE", "Postmap", "tiny_query"]
 
 POSTFIX_CDB: Final = ("postmap", "/usr/lib/postfix/postfix-cdb.so")  # what tests of it need
+POSTFIX_PCRE: Final = ("postmap", "/usr/lib/postfix/postfix-pcre.so")
 _ENVIRONMENT: Final = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
 _NOT_FOUND: Final = 1  # exit status of `postmap -q` when no key was found
 
@@ -31,6 +32,11 @@ class Postmap:
         done = self._run("-q", "-", table, keys=keys, statuses=(0, _NOT_FOUND))
         assert not done.stderr, done.stderr
         return dict(line.split("\t", 1) for line in done.stdout.split("\n")[:-1])
+
+    def ask(self, table: str, key: str) -> str | None:
+        """The value of one key, which may have newlines; what Postfix warns of does not matter."""
+        done = self._run("-q", key, table, statuses=(0, _NOT_FOUND))
+        return done.stdout.removesuffix("\n") if done.returncode == 0 else None
 
     def _run(
         self, *arguments: str, keys: Iterable[str] = (), statuses: tuple[int, ...] = (0,)

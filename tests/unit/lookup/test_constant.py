@@ -4,7 +4,6 @@ import contextlib
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.constant_tables import hash_tables, sealed, write_table
 from support.folders import reachable_folder
-from support.needs import missing
+from support.users import ordinary_user
 
 from mta.lookup.cdb import (
     BLOCK_SIZE,
@@ -61,19 +60,6 @@ def judge(table: ConstantTable, items: dict[str, str]) -> int:
             assert table.find(key) == value, key
             found += 1
     return found
-
-
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Without root's right to read everything."""
-    if missing("root"):
-        yield
-        return
-    os.seteuid(54321)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 class TestAnswers:
