@@ -167,15 +167,22 @@ def test_database_that_is_locked(database: Path) -> None:
         assert house.value("virtual_alias_maps", "bob@example.org") == "bob@example.net"
 
 
-DAMAGES = {
-    "vanished": lambda path: path.unlink(),
-    "truncated": lambda path: os.truncate(path, 10),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
-    "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
-    "noise": lambda path: path.write_bytes(bytes(range(256)) * 64),
-    "a loop": lambda path: (path.unlink(), path.symlink_to(path)),
-}
+DAMAGES = ["vanished", "truncated", "a folder", "a FIFO", "a device", "noise", "a loop"]
+
+
+def damage_file(path: Path, damage: str) -> None:
+    if damage == "truncated":
+        os.truncate(path, 10)
+    elif damage == "noise":
+        path.write_bytes(bytes(range(256)) * 64)
+    else:
+        path.unlink()
+        if damage == "a folder":
+            path.mkdir()
+        elif damage == "a FIFO":
+            os.mkfifo(path)
+        elif damage != "vanished":
+            path.symlink_to("/dev/zero" if damage == "a device" else path)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -193,7 +200,7 @@ def test_table_that_is_damaged_meanwhile(
         assert house.value("virtual_alias_maps", "bob@example.org") == "bob@example.net"
         path = tmp_path / which
         whole = path.read_bytes()
-        DAMAGES[damage](path)
+        damage_file(path, damage)
         assert str(tmp_path) in house.reason("virtual_alias_maps", "bob@example.org")
         assert house.daemon.events("table_failed")
         (tmp_path / "new").write_bytes(whole)
