@@ -1,6 +1,7 @@
 """`mta map query`: what tables have for keys, asked as a daemon asks them."""
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -67,8 +68,8 @@ def _search(
 
 
 def _lines() -> Iterator[str]:
-    for line in click.get_text_stream("stdin", "utf-8", "surrogateescape"):
-        if key := line.removesuffix("\n"):
+    for line in sys.stdin.buffer:
+        if key := line.removesuffix(b"\n").decode("utf-8", "surrogateescape"):
             yield key
 
 
