@@ -7,6 +7,7 @@ warning   it answers, and perhaps not what was meant: a key comes twice, the sou
 import enum
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import BinaryIO, Final
 
 from msgspec import Struct
@@ -152,10 +153,11 @@ def _ask(name: TableName) -> Iterator[Finding]:
     from mta.lookup.sqlite import SqliteTable  # noqa: PLC0415 - the library takes its time
 
     try:
-        table = open_table(name, openers(Patience(_PATIENCE)))
-        if isinstance(table, SqliteTable):
-            table.check()
-        elif name.rules:
-            table.find("")  # the rules are read then
+        with ExitStack() as stack:
+            table = open_table(name, openers(Patience(_PATIENCE), stack))
+            if isinstance(table, SqliteTable):
+                table.check()
+            elif name.rules:
+                table.find("")  # the rules are read then
     except TableError as error:
         yield Finding(Severity.ERROR, str(error))

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Final
 
 import click
@@ -56,15 +57,16 @@ def _search(
     names: tuple[TableName, ...], keys: tuple[str, ...]
 ) -> Iterator[tuple[str, Hit | None]]:
     patience = Patience(_PATIENCE)
-    try:
-        tables = [open_table(name, openers(patience)) for name in names]
-        for text in _lines() if keys == ("-",) else keys:
-            # What is no UTF-8 is in no table; it must be told all the same.
-            key = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            patience.begin()
-            yield key, search(tables, [Key(key)])
-    except TableError as error:
-        raise Failure(visible(str(error)), os.EX_TEMPFAIL) from error
+    with ExitStack() as stack:
+        try:
+            tables = [open_table(name, openers(patience, stack)) for name in names]
+            for text in _lines() if keys == ("-",) else keys:
+                # What is no UTF-8 is in no table; it must be told all the same.
+                key = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                patience.begin()
+                yield key, search(tables, [Key(key)])
+        except TableError as error:
+            raise Failure(visible(str(error)), os.EX_TEMPFAIL) from error
 
 
 def _lines() -> Iterator[str]:
