@@ -12,6 +12,8 @@ import ipaddress
 import re
 from typing import BinaryIO, Final
 
+from msgspec import Struct
+
 from mta.lookup.files import Source
 from mta.lookup.lines import SourceError, Wrong
 from mta.lookup.rules import Answer, Rule, Statement, first_result, read_rules
@@ -33,7 +35,14 @@ _STATEMENT: Final = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+class Address(Struct, frozen=True):
+    """An IP address, as it is compared with the ends of networks."""
+
+    version: int
+    number: int
+
+
 NetworkRules = tuple[Rule[Address], ...]
 
 
@@ -68,9 +77,10 @@ def _parse_address(key: str) -> Address | None:
     if "%" in key:
         return None  # a zone makes sense on its own host only
     try:
-        return ipaddress.ip_address(key)
+        address = ipaddress.ip_address(key)
     except ValueError:
         return None
+    return Address(address.version, int(address))
 
 
 def _read_statement(statement: Statement) -> Answer[Address]:
@@ -121,6 +131,6 @@ def _answer(
         # An address of the other family matches neither the network nor all but the network.
         if address.version != version:
             return None
-        return result if (first <= int(address) <= last) != negated else None
+        return result if (first <= address.number <= last) != negated else None
 
     return answer

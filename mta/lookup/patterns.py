@@ -58,7 +58,8 @@ _PCRE_FLAGS: Final = {
     "U": engine.UNGREEDY,
     "X": 0,
 }
-_REGEXP_FLAGS: Final = {"i": engine.CASELESS, "m": engine.MULTILINE, "x": engine.EXTENDED}
+_BASIC: Final = engine.EXTENDED  # what POSIX calls extended is the other way round
+_REGEXP_FLAGS: Final = {"i": engine.CASELESS, "m": engine.MULTILINE, "x": _BASIC}
 _ON: Final = engine.CASELESS | engine.DOTALL  # unless a flag turns it off
 
 
@@ -176,7 +177,7 @@ def _compile(statement: Statement, pattern: _Pattern, syntax: Syntax) -> Engine:
 def _compile_posix(pattern: str, options: int) -> Engine:
     translated = to_pcre(
         pattern,
-        basic=bool(options & engine.EXTENDED),
+        basic=bool(options & _BASIC),
         multiline=bool(options & engine.MULTILINE),
     )
     try:

@@ -5,7 +5,6 @@ characters beyond ASCII are characters to our patterns and octets to its, and am
 match a POSIX expression ours is not always the longest (mta.lookup.posix).
 """
 
-import functools
 import os
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from support.postmap import POSTFIX_PCRE, Postmap
 from mta.lookup.fold import fold
 from mta.lookup.open import open_table
 from mta.lookup.syntax import parse
+from mta.lookup.table import TableError
 
 pytestmark = pytest.mark.requires("postmap")
 
@@ -68,9 +68,6 @@ def test_texthash(postmap: Postmap, folder: Path) -> None:
 
 
 WHITE = " \t\r\n\v\f"
-characters = st.characters(
-    exclude_categories=["Cs"], exclude_characters="\0" + WHITE, include_characters='"\\#'
-)
 # Beyond Latin-1 the two fold with Unicode tables of different years.
 letters = st.characters(max_codepoint=0xFF, exclude_characters="\0\n" + WHITE)
 words = st.text(letters, min_size=1, max_size=6)
@@ -212,12 +209,18 @@ def _joined(parts: list[str]) -> str:
 
 
 atoms = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "[]a]", r"\.", r"[\b]", "[[:alpha:]]", "-"])
-edges = st.sampled_from(["^", "$", r"\<", r"\>", r"\b", r"\B", r"\`", r"\'"])
+EDGES = ("^", "$", r"\<", r"\>", r"\b", r"\B", r"\`", r"\'")
+edges = st.sampled_from(EDGES)
 repeats = st.sampled_from(["", "", "*", "+", "?", "{2}", "{1,2}", "{,1}", "{1,}", "*+", "??"])
 
 
+def _group(it: tuple[str, str]) -> str:
+    # The C library loses edges in groups that are repeated: there (^.){2} matches aa.
+    return f"({it[0]})" if any(edge in it[0] for edge in EDGES) else f"({it[0]}){it[1]}"
+
+
 def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    group = st.tuples(inner, repeats).map(lambda it: f"({it[0]}){it[1]}")
+    group = st.tuples(inner, repeats).map(_group)
     chain = st.lists(inner, min_size=2, max_size=3)
     return st.one_of(group, chain.map(_joined), chain.map("|".join))
 
@@ -228,7 +231,7 @@ subjects = st.text("ab.-]\\ ", max_size=5).filter(lambda it: it and it[0] != "-"
 
 
 @given(expressions, st.lists(subjects, min_size=1, max_size=12), st.sampled_from(["", "i", "m"]))
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_any_posix_expression(
     postmap: Postmap, folder: Path, expression: str, keys: list[str], flags: str
 ) -> None:
@@ -251,10 +254,12 @@ basic = st.recursive(
 )
 
 
-@functools.cache
+# Repeating what is repeated, or an edge, is for each implementation to judge.
+UNUSUAL = ("^*", "^\\", "$\\", "(*", "**", "*\\", r"\+*", r"\?*", r"\}*")
+
+
 def _usual(expression: str) -> bool:
-    """Whether what is at the edges is something plain, so that no rule of GNU's own is asked."""
-    return not any(it in expression for it in ("^*", r"^\\", r"$\\", r"(*", r"**", r"^\{", r"$\{"))
+    return not any(it in expression for it in UNUSUAL)
 
 
 @given(basic.filter(_usual), st.lists(st.text("ab+?|{()^$*", min_size=1, max_size=5), max_size=12))
@@ -267,8 +272,12 @@ def test_any_basic_expression(
     compare(postmap, f"regexp:{file}", keys)
 
 
-def test_bombs_end_in_both(postmap: Postmap, folder: Path) -> None:
-    """Postfix says no such key after ten million steps; ours says that it cannot know."""
+@pytest.mark.requires(*POSTFIX_PCRE)
+def test_what_does_not_end_is_no_missing_key(postmap: Postmap, folder: Path) -> None:
+    """Postfix gives up after ten million steps, warns, and goes on as if there were no match."""
     file = folder / "bomb"
-    file.write_text("/^(a|b)*$/ x\n")
-    assert compare(postmap, f"regexp:{file}", ["ab" * 100, "ab" * 100 + "c"]) == {"ab" * 100: "x"}
+    file.write_text("/(a+)+$/ x\n")
+    key = "a" * 40 + "b"
+    assert postmap.ask(f"pcre:{file}", key) is None
+    with pytest.raises(TableError, match="match limit exceeded"):
+        open_table(parse(f"pcre:{file}")).find(key)
