@@ -37,6 +37,7 @@ _COMMANDS: Final[dict[str, "Subject"]] = {
     "check": "",
     "config": "",
     "init": "",
+    "map": "",
     "probe": "smtp",
     "queue": "queue",
     **dict.fromkeys(("reference", "reload", "render", "restart", "start", "status", "stop"), ""),

@@ -14,6 +14,7 @@ from mta.config.parameters import Parameters
 from mta.config.problems import complaint, quoted
 from mta.config.relaying import RELAYING
 from mta.config.row_checks import ROW_CHECKS
+from mta.config.table_checks import TABLE_CHECKS
 from mta.config.users import check_user
 from mta.config.validate import expectation, fields_of
 from mta.config.whole import RowCheck, View, ViewCheck, Whole, WholeCheck
@@ -223,5 +224,6 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     *DEMANDS,
     *ROW_CHECKS,
     *RELAYING,
+    *TABLE_CHECKS,
     *EFFECTS,
 )

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from msgspec import Struct
 
 from mta.lookup.files import Source
-from mta.lookup.lines import SourceError
+from mta.lookup.lines import SourceError, Wrong
 from mta.lookup.rules import Answer, Rule, Statement, first_result, read_rules
 from mta.lookup.table import VALUE_LIMIT
 
@@ -68,9 +68,9 @@ class CidrTable:
         return self._source.identity()
 
 
-def read_networks(stream: BinaryIO, name: str) -> NetworkRules:
-    """The rules of a source; SourceError has the place."""
-    return read_rules(stream, name, _read_statement)
+def read_networks(stream: BinaryIO, name: str, wrong: Wrong | None = None) -> NetworkRules:
+    """The rules of a source; SourceError has the place, or all of them are told to `wrong`."""
+    return read_rules(stream, name, _read_statement, wrong)
 
 
 def _parse_address(key: str) -> Address | None:

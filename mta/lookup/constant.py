@@ -75,6 +75,18 @@ class ConstantTable:
             self._forget()
             raise TableError(f"{self._name}: {self._file}: {error.strerror}") from error
 
+    def check(self) -> None:
+        """Read all of the table; TableError says what is wrong with it."""
+        opened = self._current()
+        try:
+            opened.verify()
+        except DamagedError as error:
+            self._forget()
+            raise self._unusable(str(error)) from error
+        except OSError as error:
+            self._forget()
+            raise TableError(f"{self._name}: {self._file}: {error.strerror}") from error
+
     def identity(self) -> int:
         """A number that is another one once the file was replaced or changed."""
         return self._stamp().number
@@ -172,6 +184,11 @@ class _Opened:
             if found == hashed and (value := self._value(record, key)) is not None:
                 return value
         raise DamagedError("a hash table in it has no end")
+
+    def verify(self) -> None:
+        """Read all blocks; OSError or DamagedError at the first one that is wrong."""
+        for number in range(self._foot.blocks):
+            self._read_block(number)
 
     def _value(self, record: int, key: bytes) -> bytes | None:
         """The value of a record if it is the key's."""

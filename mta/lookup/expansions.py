@@ -38,9 +38,9 @@ class Parts(Struct, frozen=True):
     def of(cls, text: str) -> "Parts":
         """The parts of a text."""
         user, at, domain = text.rpartition("@")
-        return cls(
-            text, user if at else text, domain, tuple(reversed(domain.split("."))) if domain else ()
-        )
+        if not at:
+            return cls(text, text, "", ())
+        return cls(text, user, domain, tuple(reversed(domain.split("."))) if domain else ())
 
     def has(self, codes: Iterable[str]) -> bool:
         """Whether there is something for each of the expansions."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mta.lookup.table import TableError
 
-__all__ = ["LINE_LIMIT", "WHITE_SPACE", "Line", "SourceError", "Wrong", "read_lines"]
+__all__ = ["LINE_LIMIT", "WHITE_SPACE", "Line", "SourceError", "Wrong", "read_lines", "report"]
 
 LINE_LIMIT: Final = 1 << 20  # octets of a logical line
 WHITE_SPACE: Final = b" \t\n\v\f\r"
@@ -76,7 +76,7 @@ def read_lines(stream: BinaryIO, name: str, wrong: Wrong | None = None) -> Itera
             continue
         if octets[0] in WHITE_SPACE:
             if not starts:
-                _report(_stray(name, number, octets), wrong)
+                report(_stray(name, number, octets), wrong)
                 continue
         else:
             if starts:
@@ -107,7 +107,8 @@ def _stray(name: str, number: int, octets: bytes) -> SourceError:
     )
 
 
-def _report(error: SourceError, wrong: Wrong | None) -> None:
+def report(error: SourceError, wrong: Wrong | None) -> None:
+    """Raise the error, or tell it to who wants to hear of all of them."""
     if wrong is None:
         raise error
     wrong(error)

@@ -25,7 +25,7 @@ from mta.lookup import engine
 from mta.lookup.engine import Engine, NoMatchError, compile_pattern
 from mta.lookup.escapes import ExpressionError, plain_escapes
 from mta.lookup.files import Source
-from mta.lookup.lines import WHITE_SPACE
+from mta.lookup.lines import WHITE_SPACE, Wrong
 from mta.lookup.posix import to_pcre
 from mta.lookup.result import Parts, expand, parse_result
 from mta.lookup.rules import Answer, Rule, Statement, first_result, read_rules
@@ -87,14 +87,19 @@ class PatternTable:
         return self._source.identity()
 
 
-def read_patterns(syntax: Syntax) -> Callable[[BinaryIO, str], PatternRules]:
-    """What reads the rules of a source in that syntax; SourceError has the place."""
+def read_patterns(
+    syntax: Syntax, wrong: Wrong | None = None
+) -> Callable[[BinaryIO, str], PatternRules]:
+    """What reads the rules of a source in that syntax; SourceError has the place.
+
+    With `wrong` all errors are told to it.
+    """
 
     def read_statement(statement: Statement) -> Answer[_Question]:
         return _read_statement(statement, syntax)
 
     def read(stream: BinaryIO, name: str) -> PatternRules:
-        return read_rules(stream, name, read_statement)
+        return read_rules(stream, name, read_statement, wrong)
 
     return read
 

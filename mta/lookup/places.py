@@ -25,12 +25,15 @@ def files_of(name: TableName) -> Iterator[str]:
 def folders_of(names: Iterable[TableName]) -> frozenset[str]:
     """The folders that the files lie in, by their names and by what links lead to.
 
-    Those that are not there are left out; what lies at the root itself has none.
+    Those that are not there are left out, and so are those of what is no file, such as /dev. What
+    lies at the root itself has none.
     """
     folders = set()
     for name in names:
         for file in files_of(name):
-            folders |= {os.path.dirname(file), os.path.dirname(os.path.realpath(file))}
+            folders.add(os.path.dirname(file))
+            if os.path.isfile(file):
+                folders.add(os.path.dirname(os.path.realpath(file)))
     return frozenset(folder for folder in folders if folder != "/" and os.path.isdir(folder))
 
 

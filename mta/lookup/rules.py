@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from mta.lookup.lines import Line, SourceError, read_lines
+from mta.lookup.lines import Line, SourceError, Wrong, read_lines, report
 
 __all__ = ["Answer", "Rule", "Statement", "first_result", "read_rules"]
 
@@ -52,31 +52,57 @@ class Statement(Struct, frozen=True):
 
 
 def read_rules(
-    stream: BinaryIO, name: str, read: Callable[[Statement], Answer[Subject]]
+    stream: BinaryIO,
+    name: str,
+    read: Callable[[Statement], Answer[Subject]],
+    wrong: Wrong | None = None,
 ) -> tuple[Rule[Subject], ...]:
-    """The rules of a source, of which `read` makes what answers; SourceError has the place."""
+    """The rules of a source, of which `read` makes what answers; SourceError has the place.
+
+    With `wrong` each error is told to it, and the rules that are left are worth nothing then.
+    """
     rules: list[Rule[Subject]] = []
     opened: list[tuple[int, Statement]] = []
-    for line in read_lines(stream, name):
-        text = line.decode(name)
-        word = _WORD.match(text)
-        keyword = word[1].lower() if word else ""
-        start = word.end() if word else 0
-        statement = Statement(name, line, text, start, conditional=keyword == "if")
-        if keyword != "endif":
-            if statement.conditional:
-                opened.append((len(rules), statement))
-            rules.append(Rule(read(statement)))
-            continue
-        if start != len(text):
-            raise statement.error(start, "expected nothing after endif")
-        if not opened:
-            raise statement.error(0, "expected an if before this endif")
-        number, _ = opened.pop()
-        rules[number] = Rule(rules[number].answer, len(rules))
+    for line in read_lines(stream, name, wrong):
+        try:
+            _read_rule(line, name, read, rules, opened)
+        except SourceError as error:
+            report(error, wrong)
     if opened:
-        raise opened[-1][1].error(0, "expected an endif for this if")
+        report(opened[-1][1].error(0, "expected an endif for this if"), wrong)
     return tuple(rules)
+
+
+def _read_rule(
+    line: Line,
+    name: str,
+    read: Callable[[Statement], Answer[Subject]],
+    rules: list[Rule[Subject]],
+    opened: list[tuple[int, Statement]],
+) -> None:
+    """Append the rule of a line, or close the `if` that it ends."""
+    text = line.decode(name)
+    word = _WORD.match(text)
+    keyword = word[1].lower() if word else ""
+    start = word.end() if word else 0
+    statement = Statement(name, line, text, start, conditional=keyword == "if")
+    if keyword != "endif":
+        if statement.conditional:
+            opened.append((len(rules), statement))
+        rules.append(Rule(_nothing))
+        rules[-1] = Rule(read(statement))
+        return
+    if start != len(text):
+        raise statement.error(start, "expected nothing after endif")
+    if not opened:
+        raise statement.error(0, "expected an if before this endif")
+    number, _ = opened.pop()
+    rules[number] = Rule(rules[number].answer, len(rules))
+
+
+def _nothing(_subject: object) -> str | None:
+    """The answer of a rule that is wrong."""
+    return None
 
 
 def first_result(rules: Sequence[Rule[Subject]], subject: Subject) -> str | None:

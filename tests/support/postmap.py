@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["POSTFIX_CDB", "POSTFIX_PCRE", "Postmap", "tiny_query"]
+__all__ = ["POSTFIX_CDB", "POSTFIX_PCRE", "POSTFIX_SQLITE", "Postmap", "tiny_query"]
 
 POSTFIX_CDB: Final = ("postmap", "/usr/lib/postfix/postfix-cdb.so")  # what tests of it need
 POSTFIX_PCRE: Final = ("postmap", "/usr/lib/postfix/postfix-pcre.so")
+POSTFIX_SQLITE: Final = ("postmap", "/usr/lib/postfix/postfix-sqlite.so")
 _ENVIRONMENT: Final = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
 _NOT_FOUND: Final = 1  # exit status of `postmap -q` when no key was found
 

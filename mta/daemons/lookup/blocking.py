@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from msgspec import Struct
@@ -40,6 +41,7 @@ class BlockingTables:
         self._loop = loop
         self._pool = WorkerPool(_THREADS, "lookup")
         self._free: list[_Opened] = []  # not in use by a thread
+        self._stack = ExitStack()  # closes what is open, at the process's end
 
     async def find(self, keys: Sequence[Key]) -> Found:
         """See `Find`; TableError if a table gives no answer, or none in time."""
@@ -72,5 +74,5 @@ class BlockingTables:
 
     def _open(self) -> _Opened:
         patience = Patience(self._timeout)
-        kinds = openers(patience)
+        kinds = openers(patience, self._stack)
         return _Opened(patience, tuple(open_table(name, kinds) for name in self._names))

@@ -139,8 +139,8 @@ POSTMASTER = (
             "relayhost: '[a.test]'\nvirtual_mailbox_domains: [b.test]\n",
             (
                 "1:1: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, log, outbound, qmgr, resolver, rewrite, smtp), got "
-                '"virtual"'
+                "cleanup, discard, error, log, lookup, outbound, qmgr, resolver, rewrite, smtp), "
+                'got "virtual"'
             ),
         ),
     ],
