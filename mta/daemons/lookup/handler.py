@@ -3,13 +3,12 @@
 from collections.abc import Awaitable
 from typing import Final
 
-from mta.config.tables import TABLE_PARAMETERS, tables_of
+from mta.config.tables import TABLE_PARAMETERS, TableFolders
 from mta.daemons.lookup.blocking import BlockingTables
 from mta.daemons.lookup.quick import QuickTables
 from mta.ipc.connection import Descriptors
 from mta.ipc.messages import Find, Found, LookupRequest
 from mta.ipc.server import RequestServer
-from mta.lookup.places import folders_of
 from mta.lookup.syntax import parse
 from mta.lookup.table import TableError
 from mta.master.daemon import Context
@@ -35,7 +34,7 @@ class LookupHandler(RequestServer[Find]):
         snapshot = context.snapshot
         self._views = {row.name: snapshot.parameters_for(row) for row in snapshot.services}
         self._tables: dict[tuple[str, ...], Tables] = {}  # by their names: rows share them
-        self._places = self._folders()
+        self._folders = TableFolders(self._views.values())
 
     def _answer(self, request: Find, _: Descriptors) -> Found | Awaitable[Found]:
         try:
@@ -75,10 +74,7 @@ class LookupHandler(RequestServer[Find]):
         """What the asker is told; and whether a new process would be granted more."""
         reason = f"{request.parameter}: {error}"
         self._context.log.warning("table_failed", reason=reason)
-        if self._folders() != self._places:
+        if self._folders.moved:
             self._context.log.info("tables_moved")
             self._context.retire()
         return MailError(_FAILED, reason)
-
-    def _folders(self) -> frozenset[str]:
-        return folders_of(tables_of(self._views.values()))

@@ -48,6 +48,7 @@ STANDARDS
     RFC 5321 4.1.2 (addresses), 4.5.1 (postmaster), 3.9 (aliases), 4.1.1.3 (source routes)
 
 DIAGNOSTICS
+    tables_moved: a table lies in a folder now that this process was not granted; it makes way.
     451 4.3.0 with the table and what is wrong with it, for the log of whoever asked; 451 4.6.0 with
     the address whose aliases or canonical forms do not end.
 

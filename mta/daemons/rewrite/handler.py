@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from mta.config.parameters import Parameters
+from mta.config.tables import TableFolders
 from mta.daemons.rewrite.canonical import Rewriter
 from mta.daemons.rewrite.expansion import Expander
 from mta.daemons.rewrite.listing import Listing
@@ -30,6 +31,7 @@ from mta.ipc.messages import (
 )
 from mta.ipc.server import RequestServer
 from mta.master.daemon import Context
+from mta.proto.status import MailError
 
 __all__ = ["RewriteHandler", "Rules"]
 
@@ -99,6 +101,9 @@ class RewriteHandler(RequestServer[Resolve | Rewrite | Expand]):
         timeout = context.parameters.ipc_timeout
         self._lookup = LookupClient(context.loop, timeout, context.log, context.service.name)
         rows = {row.name for row in context.snapshot.services}
+        views = map(context.snapshot.parameters_for, context.snapshot.services)
+        self._folders = TableFolders(views)
+        self._context = context
         self._rules = Rules(context.parameters, rows, context.snapshot.generation, self._lookup)
 
     async def stop(self) -> None:
@@ -108,8 +113,18 @@ class RewriteHandler(RequestServer[Resolve | Rewrite | Expand]):
     def _answer(
         self, request: Resolve | Rewrite | Expand, _: Descriptors
     ) -> Message | Coroutine[Any, Any, Message]:
-        answer = self._rules.answer(request)
+        answer = self._watched(self._rules.answer(request))
         return answer if self._rules.tables.may_block else _at_once(answer)
+
+    async def _watched(self, answer: Coroutine[Any, Any, Message]) -> Message:
+        """The answer; where there is none, a new process may be granted more than this one."""
+        try:
+            return await answer
+        except MailError as error:
+            if error.status.is_temporary and self._folders.moved:
+                self._context.log.info("tables_moved")
+                self._context.retire()
+            raise
 
 
 def _at_once(answer: Coroutine[Any, Any, Message]) -> Message | Coroutine[Any, Any, Message]:
