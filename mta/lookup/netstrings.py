@@ -17,32 +17,31 @@ def encode_netstring(text: bytes) -> bytes:
 
 
 class NetstringReader:
-    """Puts one netstring of at most `limit` octets together, piece by piece."""
+    """Puts one netstring of at most `limit` octets together, piece by piece; nothing follows it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._data = bytearray()
 
-    @property
-    def wanted(self) -> int:
-        """Octets that it takes at least to go on; never one of what may follow."""
-        colon = self._data.find(b":")
-        return 1 if colon < 0 else colon + 2 + int(self._data[:colon]) - len(self._data)
-
     def feed(self, data: bytes) -> bytes | None:
-        """Take at most `wanted` octets; the content, once it is whole.
+        """Take some octets; the content, once it is whole.
 
-        NetstringError as soon as it cannot become one.
+        NetstringError as soon as it cannot become one, or more has come.
         """
         self._data += data
-        colon = self._data.find(b":")
-        head = self._data if colon < 0 else self._data[:colon]
-        if head.strip(_DIGITS) or (colon == 0) or (len(head) > 1 and head.startswith(b"0")):
+        head, colon, _ = self._data.partition(b":")
+        if head.strip(_DIGITS) or (colon and not head) or (len(head) > 1 and head[0] == _DIGITS[0]):
             raise NetstringError("expected LENGTH:OCTETS,")
         if head and int(head[: len(str(self._limit)) + 1]) > self._limit:
             raise NetstringError(f"expected at most {self._limit} octets")
-        if colon < 0 or self.wanted:
+        if not colon:
             return None
-        if not self._data.endswith(b","):
+        start = len(head) + 1
+        end = start + int(head)
+        if len(self._data) > end + 1:
+            raise NetstringError("expected nothing after the comma")
+        if len(self._data) <= end:
+            return None
+        if self._data[end:] != b",":
             raise NetstringError("expected a comma at the end")
-        return bytes(self._data[colon + 1 : -1])
+        return bytes(self._data[start:end])

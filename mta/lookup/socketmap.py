@@ -131,7 +131,7 @@ class SocketmapTable:
         said = False
         while reply is None:
             peer.settimeout(self._patience.left(self._name))
-            data = peer.recv(min(reader.wanted, _PIECE))
+            data = peer.recv(_PIECE)
             if not data:
                 if said:
                     raise NetstringError("the reply ends before its end")
