@@ -36,13 +36,16 @@ MasqueradeDomain = Annotated[
 RecipientDelimiter = Annotated[
     str,
     Meta(
-        title="up to eight characters of !#$%&'*+-./=?^_`{|}~",
+        title="up to eight characters of !#$%&'+*-./=?^_`{|}~",
         max_length=8,
-        pattern=r"\A[!#$%&'*+\-./=?^_`{|}~]*\Z",
+        pattern=r"\A[!#$%&'+*\-./=?^_`{|}~]*\Z",
     ),
 ]
 BccAddress = Annotated[
     str, Meta(title="an address, or nothing", max_length=320, pattern=r"\A[!-~ ]*\Z")
+]
+LocalPart = Annotated[
+    str, Meta(title="a local part", min_length=1, max_length=64, pattern=r"\A[ -~]+\Z")
 ]
 AddressClasses = tuple[
     Literal["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"], ...
@@ -154,7 +157,7 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Used("rewrite", "cleanup"),
     ] = ()
     masquerade_exceptions: Annotated[
-        tuple[str, ...],
+        tuple[LocalPart, ...],
         Meta(
             description="Local parts that masquerade_domains leaves alone, such as root.",
         ),
