@@ -19,6 +19,7 @@ _CLIENTS: Final = ("smtp", "lmtp")
 _WAY: Final = (
     *("double_bounce_recipient", "myhostname", "relayhost", "relay_domains"),
     *("default_transport", "relay_transport", "virtual_transport", "virtual_mailbox_domains"),
+    *("mydestination", "virtual_alias_maps", "transport_maps"),
 )
 
 
@@ -60,6 +61,12 @@ def _comes_back(parameters: Parameters, table: Table) -> bool:
     mailboxes = parameters.virtual_transport.partition(":")[0] in table.names
     if mailboxes or parameters.virtual_mailbox_domains or own in parameters.relay_domains:
         return False
+    if (
+        own in parameters.mydestination
+        or parameters.virtual_alias_maps
+        or parameters.transport_maps
+    ):
+        return False  # it has users, or a table may lead this mail elsewhere
     way = parameters.default_transport or parameters.relay_transport
     if not way:
         return True

@@ -214,6 +214,38 @@ ROUTES_LETTERS = [
     Letter("", ("x@far.test", "gone@far.test")),
 ]
 
+# What may stand in tables though no manual page shows it.
+UNUSUAL: dict[str, Value] = {
+    "recipient_delimiter": "+",
+    "propagate_unmatched_extensions": [],
+    "virtual_alias_maps": [
+        inline(
+            "whole@far.test = @near.test",
+            "named@far.test = Joe Doe <joe@near.test>, <ann@near.test>",
+            'commas@far.test = "Doe, Joe" <joe@near.test>',
+            "spaced@far.test = a@near.test b@near.test",
+            'quoted@far.test = "c, d"@near.test, e@near.test',
+            "empty@far.test = , f@near.test,, g@near.test,",
+            "routed@far.test = <@hop.test:h@near.test>",
+        )
+    ],
+    "relay_domains": ["later.test", "shut.test"],
+    "transport_maps": [
+        inline("shut.test = error:", "closed.test = error", "later.test = retry:", "* = :")
+    ],
+}
+UNUSUAL_LETTERS = [
+    Letter("s@x.test", ("whole+e@far.test",)),
+    Letter("s@x.test", ("named@far.test",)),
+    Letter("s@x.test", ("commas@far.test",)),
+    Letter("s@x.test", ("spaced@far.test",)),
+    Letter("s@x.test", ("quoted@far.test",)),
+    Letter("s@x.test", ("empty@far.test",)),
+    Letter("s@x.test", ("routed@far.test",)),
+    Letter("s@x.test", ("x@shut.test", "x@closed.test", "x@far.test")),
+    Letter("s@x.test", ("x@later.test", "x@far.test")),
+]
+
 HOUSES = {
     "canonical": (CANONICAL, CANONICAL_LETTERS),
     "classes": (CLASSES, CLASSES_LETTERS),
@@ -221,6 +253,7 @@ HOUSES = {
     "copies": (COPIES, COPIES_LETTERS),
     "generic": (GENERIC, GENERIC_LETTERS),
     "routes": (ROUTES, ROUTES_LETTERS),
+    "unusual": (UNUSUAL, UNUSUAL_LETTERS),
 }
 
 

@@ -23,7 +23,7 @@ from mta.proto.status import temporary
 __all__ = ["Expander"]
 
 _PARAMETER: Final = "virtual_alias_maps"
-_TURN: Final = 100  # look-ups between which other requests have their turn
+_TURN: Final = 100  # look-ups and results after which other requests have their turn
 _USUAL_DEPTH: Final = 10  # steps of each address, where there are very many of them
 
 
@@ -53,31 +53,45 @@ class Expander:
         """All that the aliases make of it, each in the place of what it comes of."""
         members = [first]
         ended: set[str] = set()  # expanded to themselves
-        lookups = 0
+        work = _Work(first, self._depth_limit + _USUAL_DEPTH * self._size_limit)
         place = 0
         while place < len(members):
-            if len(members) > self._size_limit:
-                _refuse(first, f"more than {self._size_limit} addresses")
             depth = 0
             while (key := _folded(members[place])) not in ended:
                 if depth == self._depth_limit:
                     _refuse(first, f"unreasonable nesting: {depth} steps do not suffice")
-                results = await self._aliases.all(members[place])
+                results = await self._aliases.all(members[place]) or []
+                await work.done(len(results))
                 if not results:
                     break
-                depth, lookups = depth + 1, lookups + 1
+                depth += 1
                 members[place] = results[0]
                 members += results[1:]
+                if len(members) > self._size_limit:
+                    _refuse(first, f"more than {self._size_limit} addresses")
                 if any(_folded(result) == key for result in results):
                     ended.add(key)
-                await self._take_turns(first, lookups)
             place += 1
         return members
 
-    async def _take_turns(self, first: Mailbox, lookups: int) -> None:
-        if lookups > self._depth_limit + _USUAL_DEPTH * self._size_limit:
-            _refuse(first, f"more than {lookups} look-ups")
-        if lookups % _TURN == 0:
+
+class _Work:
+    """What an expansion has cost; now and then others have their turn."""
+
+    def __init__(self, first: Mailbox, limit: int) -> None:
+        self._first = first
+        self._limit = limit  # look-ups
+        self._lookups = 0
+        self._since_turn = 0
+
+    async def done(self, results: int) -> None:
+        """One look-up, which had so many results."""
+        self._lookups += 1
+        if self._lookups > self._limit:
+            _refuse(self._first, f"more than {self._limit} look-ups")
+        self._since_turn += 1 + results
+        if self._since_turn >= _TURN:
+            self._since_turn = 0
             await asyncio.sleep(0)
 
 

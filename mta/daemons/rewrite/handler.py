@@ -37,12 +37,12 @@ __all__ = ["RewriteHandler", "Rules"]
 
 _PAGE_OCTETS: Final = FRAME_LIMIT // 2  # of addresses in one frame
 _HEAD: Final = 8  # octets that a frame has for each address besides its own
+_UNFINISHED: Final = 4  # expansions of several frames that are kept for whoever asks for the rest
 
 
 class _Expansion(Struct, frozen=True):
-    """The last expansion that took several frames: its pages are asked for one by one."""
+    """An expansion that takes several frames: they are asked for one by one."""
 
-    address: str
     epoch: int
     addresses: tuple[str, ...]
     copy: str
@@ -60,7 +60,8 @@ class Rules:
         self._listing = Listing(parameters, self.tables, self._names)
         self._rewriter = Rewriter(parameters, self.tables, self._names)
         self._expander = Expander(parameters, self.tables, self._names)
-        self._last: _Expansion | None = None
+        # By address, the one whose frame was asked for longest ago first: clients take turns.
+        self._unfinished: dict[str, _Expansion] = {}
 
     async def answer(self, request: Resolve | Rewrite | Expand) -> Message:
         """The reply; MailError 550 5.1.3 for what is no address, 451 if the tables cannot say."""
@@ -83,14 +84,17 @@ class Rules:
         )
 
     async def _expand(self, request: Expand, epoch: int) -> Expanded:
-        last = self._last
-        if last is None or (last.address, last.epoch) != (request.address, epoch):
-            addresses, copy = await self._expander.expand(request.address)
-            last = _Expansion(request.address, epoch, addresses, copy)
-        page = _page(last.addresses, request.first)
-        more = request.first + len(page) < len(last.addresses)
-        self._last = last if more else None
-        return Expanded(page, more, epoch, last.copy)
+        address = request.address
+        found = self._unfinished.pop(address, None)
+        if found is None or found.epoch != epoch:
+            found = _Expansion(epoch, *await self._expander.expand(address))
+        page = _page(found.addresses, request.first)
+        more = request.first + len(page) < len(found.addresses)
+        if more:
+            self._unfinished[address] = found
+            if len(self._unfinished) > _UNFINISHED:
+                del self._unfinished[next(iter(self._unfinished))]
+        return Expanded(page, more, epoch, found.copy)
 
 
 class RewriteHandler(RequestServer[Resolve | Rewrite | Expand]):

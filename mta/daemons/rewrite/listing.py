@@ -16,7 +16,7 @@ from typing import Final
 from mta.config.parameters import Parameters
 from mta.daemons.rewrite.mapping import AddressMap
 from mta.daemons.rewrite.names import Names
-from mta.daemons.rewrite.routing import ERROR, Route
+from mta.daemons.rewrite.routing import ERROR, RETRY, Route
 from mta.daemons.rewrite.tables import Tables
 from mta.ipc.messages import DomainClass
 from mta.proto.address import Mailbox
@@ -25,8 +25,7 @@ from mta.proto.status import Status
 
 __all__ = ["Listing"]
 
-_RETRY: Final = "retry"
-_CODES: Final = {ERROR: "5.1.1", _RETRY: "4.1.1"}  # of a reason that names none
+_CODES: Final = {ERROR: "5.1.1", RETRY: "4.1.1"}  # of a reason that names none
 _REWRITTEN: Final = ("recipient_canonical_maps", "canonical_maps", "virtual_alias_maps")
 _LISTS: Final = {
     DomainClass.LOCAL: ("local_recipient_maps", "local recipient table"),
@@ -63,7 +62,8 @@ class Listing:
         return Status(550, "5.1.1", f"User unknown in {text}")
 
     def _must_exist(self, mailbox: Mailbox, route: Route) -> bool:
-        if self._names.is_own_postmaster(mailbox):
+        # Hosts that verify senders ask for the sender of our notices as well.
+        if self._names.is_own_postmaster(mailbox) or self._names.is_double_bounce(mailbox):
             return True
         is_local = route.domain_class is DomainClass.LOCAL
         return is_local and mailbox.local.lower() in self._own

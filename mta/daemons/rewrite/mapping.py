@@ -5,8 +5,9 @@
     @domain                ->  result as it is
     any of them            ->  @other: the same local part in the other domain
 
-A result may hold several addresses with commas or white space between them; each is completed. One
-that is no address is a temporary failure, for only the operator can know what was meant.
+A result may hold several addresses with commas or white space between them; each is completed. Of
+`Joe Doe <joe@other>` only what is in the brackets counts. One that is no address is a temporary
+failure, for only the operator can know what was meant.
 """
 
 import re
@@ -26,8 +27,12 @@ from mta.proto.status import MailError
 
 __all__ = ["AddressMap", "Value"]
 
-# RFC 5321, 4.1.2: a quoted local part may hold white space and commas.
-_MEMBERS: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^\s,"])++')
+# RFC 5321, 4.1.2: a quoted local part may hold white space and commas. A quote that is not closed
+# takes the rest, which is no address then.
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*+"|"(?s:.*)'
+_ELEMENTS: Final = re.compile(rf"(?:{_QUOTED}|[^,\"])++")
+_WORDS: Final = re.compile(rf"(?:{_QUOTED}|[^\s\"])++")
+_BRACKETED: Final = re.compile(rf"(?:{_QUOTED}|[^<\"])*+<((?:{_QUOTED}|[^<>\"])*+)>")
 
 
 class Value(Struct, frozen=True):
@@ -83,16 +88,17 @@ class AddressMap:
 
     def _results(self, mailbox: Mailbox, found: Value) -> Iterator[Mailbox]:
         extension = found.form.unmatched
-        members = _MEMBERS.findall(found.text)
+        members = list(_members(found.text))
         if not members:
             raise self._failure(found, "no address")
+        to_domain = found.text.startswith("@")
         for number, member in enumerate(members):
             try:
-                if number == 0 and member.startswith("@"):
+                if number == 0 and to_domain:
                     local = mailbox.local.removesuffix(extension)
                     result = _parse(str(Mailbox(local, member[1:])))
                 else:
-                    result = _parse(member.removeprefix("<").removesuffix(">"))
+                    result = _parse(member)
                 result = self._names.complete(result)
                 if extension and self._propagate:
                     result = _extended(result, extension)
@@ -110,6 +116,11 @@ def _parse(text: str) -> Mailbox:
     if not mailbox.local.isascii():
         raise ValueError("a local part that is not ASCII needs SMTPUTF8, which is not offered")
     return mailbox
+
+
+def _members(text: str) -> Iterator[str]:
+    for element in _ELEMENTS.findall(text):
+        yield from _BRACKETED.findall(element) or _WORDS.findall(element)
 
 
 def _extended(mailbox: Mailbox, extension: str) -> Mailbox:

@@ -23,6 +23,7 @@ class Names:
         self.extensions = Extensions.of(
             parameters.recipient_delimiter, parameters.double_bounce_sender
         )
+        self._double_bounce = f"{parameters.double_bounce_sender}@{self.hostname}".lower()
         self._appended = f".{_domain(parameters)}" if parameters.append_dot_mydomain else ""
         self._own = frozenset((self.origin, *parameters.mydestination))
 
@@ -51,6 +52,10 @@ class Names:
     def is_own_postmaster(self, mailbox: Mailbox) -> bool:
         """Whether the address is one whose mail must always be taken."""
         return mailbox.domain == self.hostname and mailbox.local.lower() == "postmaster"
+
+    def is_double_bounce(self, mailbox: Mailbox) -> bool:
+        """Whether the address is the sender of this host's notices to its postmaster."""
+        return str(mailbox).lower() == self._double_bounce
 
 
 def _domain(parameters: Parameters) -> str:

@@ -4,11 +4,15 @@ The class names transport and nexthop; sender_dependent_relayhost_maps goes befo
 transport_maps goes before both, and relocated_maps before all. Of an entry of transport_maps
 
     TRANSPORT:NEXTHOP   both count
-    TRANSPORT:          the nexthop is the domain
+    TRANSPORT:          the nexthop is the domain; `error` and `retry` give no reason
     :NEXTHOP            the transport is that of the class
     :                   nothing changes
+
+A nexthop that no route can bear is a temporary failure. The postmaster of this host is
+neither unknown nor moved (RFC 5321, 4.5.1).
 """
 
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -24,17 +28,18 @@ from mta.lookup.forms import transport_keys
 from mta.lookup.table import Key
 from mta.proto.address import Mailbox
 from mta.proto.nexthop import split_transport
-from mta.proto.status import MailError
 
-__all__ = ["ERROR", "Route", "Router"]
+__all__ = ["ERROR", "RETRY", "Route", "Router"]
 
 ERROR: Final = "error"  # the row that refuses, for the reason that is its nexthop
+RETRY: Final = "retry"  # the same, for a while
 _DISCARD: Final = "discard"
 _DOUBLE_BOUNCE: Final = "undeliverable postmaster notification"  # why, for the log
 _NO_ALIAS: Final = "5.1.1 User unknown in virtual alias table"
 _NO_SENDER: Final = "<>"  # the key of the null sender, as Postfix has it
 _NO_OPINION: Final = "dunno"
-_NEXTHOP_LIMIT: Final = 255  # octets, as in `Resolved`
+_NEXTHOP_LIMIT: Final = 255  # characters, as in `Resolved`
+_UNPRINTABLE: Final = re.compile(r"[^ -~]+")  # what no reply over SMTP can hold
 
 
 class Route(Struct, frozen=True):
@@ -62,14 +67,13 @@ class Router:
         self._default_transport = _parted(parameters.default_transport)
         self._relayhost = parameters.relayhost
         self._delivers = bool(self._virtual_domains) or self._virtual_transport[0] in rows
-        self._double_bounce = f"{parameters.double_bounce_sender}@{parameters.myhostname}".lower()
         self._transports = tables.get("transport_maps")
         self._relayhosts = AddressMap("sender_dependent_relayhost_maps", tables, names)
         self._relocated = AddressMap("relocated_maps", tables, names)
 
     async def route(self, mailbox: Mailbox, sender: str) -> Route:
         """The route of a complete address; MailError 451 if the tables cannot say."""
-        if str(mailbox).lower() == self._double_bounce:
+        if self._names.is_double_bounce(mailbox):
             return Route(DomainClass.VIRTUAL, _DISCARD, _DOUBLE_BOUNCE)
         domain_class, (transport, nexthop) = self._class_of(mailbox)
         if domain_class is not DomainClass.ALIAS:
@@ -78,18 +82,20 @@ class Router:
             nexthop = nexthop or self._own_nexthop(domain_class, mailbox.domain)
             if self._transports is not None:
                 transport, nexthop = await self._overridden(mailbox, transport, nexthop)
-        if self._relocated and (moved := await self._relocated.find(mailbox)) is not None:
-            transport, nexthop = ERROR, f"5.1.6 User has moved to {moved.text}"
-        return Route(domain_class, transport, nexthop[:_NEXTHOP_LIMIT])
+        if self._relocated and not self._names.is_own_postmaster(mailbox):
+            moved = await self._relocated.find(mailbox)
+            if moved is not None:
+                transport, nexthop = ERROR, _reason(f"5.1.6 User has moved to {moved.text}")
+        return Route(domain_class, transport, nexthop)
 
     def _class_of(self, mailbox: Mailbox) -> tuple[DomainClass, tuple[str, str]]:
         """The class of an address, its transport, and the nexthop that this names or ""."""
         domain = mailbox.domain
         if domain in self._local_domains:
             return DomainClass.LOCAL, self._local_transport
-        if domain in self._alias_domains:
-            return DomainClass.ALIAS, (ERROR, _NO_ALIAS)
         own_postmaster = self._names.is_own_postmaster(mailbox)
+        if domain in self._alias_domains and not own_postmaster:
+            return DomainClass.ALIAS, (ERROR, _NO_ALIAS)
         if domain in self._virtual_domains or (own_postmaster and self._delivers):
             return DomainClass.VIRTUAL, self._virtual_transport
         if domain in self._relay_domains:
@@ -107,7 +113,7 @@ class Router:
         if self._relayhosts:
             found = await self._relayhosts.find_key(sender, Key(_NO_SENDER))
             if found and found.lower() != _NO_OPINION:
-                return found
+                return _sound("sender_dependent_relayhost_maps", sender, found)
         return self._relayhost
 
     async def _overridden(self, mailbox: Mailbox, transport: str, nexthop: str) -> tuple[str, str]:
@@ -117,18 +123,31 @@ class Router:
         hit = await self._transports.find(keys)
         if hit is None:
             return transport, nexthop
+        parameter, key = "transport_maps", keys[hit.key].text
         named, _, host = hit.value.strip().partition(":")
+        if named in (ERROR, RETRY):
+            return named, _reason(host)
+        host = _sound(parameter, key, host)
         if not named:
             return transport, host or nexthop
         try:
             split_transport(named)
         except ValueError as error:
-            raise _unsound("transport_maps", keys[hit.key].text, error) from error
+            raise table_failure(parameter, f"the value of {key!r}: {error}") from error
         return named, host or mailbox.domain
 
 
-def _unsound(parameter: str, key: str, error: ValueError) -> MailError:
-    return table_failure(parameter, f"the value of {key!r}: {error}")
+def _reason(text: str) -> str:
+    """A reason as it can be told to anybody."""
+    return _UNPRINTABLE.sub(" ", text)[:_NEXTHOP_LIMIT]
+
+
+def _sound(parameter: str, key: str, value: str) -> str:
+    """The value, if a route can bear it; half a name of a host is the name of another."""
+    if len(value) > _NEXTHOP_LIMIT or _UNPRINTABLE.search(value):
+        expected = f"expected at most {_NEXTHOP_LIMIT} printable characters of ASCII"
+        raise table_failure(parameter, f"the value of {key!r}: {expected}, got {value[:100]!r}")
+    return value
 
 
 def _parted(text: str) -> tuple[str, str]:

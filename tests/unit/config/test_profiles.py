@@ -162,6 +162,9 @@ def test_what_does_not_fit_a_profile(
         "default_transport: ''\nrelay_transport: 'outbound:[hub.test]'",
         "relay_domains: [posthouse.test]\nrelay_transport: 'outbound:[hub.test]'",
         "double_bounce_recipient: postmaster@hub.test",
+        "mydestination: [posthouse.test]\nlocal_transport: outbound:[hub.test]",
+        "virtual_alias_maps: ['inline:{ {postmaster@posthouse.test = ops@hub.test} }']",
+        "transport_maps: ['inline:{ {posthouse.test = outbound:[hub.test]} }']",
     ],
 )
 def test_ways_for_the_mail_of_a_relays_postmaster(folder: ConfigurationFolder, main: str) -> None:
