@@ -8,9 +8,9 @@ from support.configuration import ConfigurationFolder
     ("text", "name", "problem"),
     [
         (
-            "mydestination: [a.test]\nlocal_transport: virtual\nvirtual_mailbox_domains: [a.test]\n",
+            "mydestination: [a.b]\nlocal_transport: virtual\nvirtual_mailbox_domains: [a.b]\n",
             "virtual_mailbox_domains[0]",
-            'a domain that is not in mydestination, got "a.test"',
+            'a domain that is not in mydestination, got "a.b"',
         ),
         (
             "virtual_alias_domains: [b.test, a.test]\nrelay_domains: [c.test, a.test]\n",
