@@ -94,6 +94,17 @@ def test_server(short_path: Path, over: str) -> None:
         assert ("aliases", "bob") not in server.served
 
 
+def test_tables_within_tables(server: SocketmapServer, database: Path) -> None:
+    asked = f"socketmap:{server.address}:aliases"
+    union = f"unionmap:{{{asked}, sqlite:{database}, static:all}}"
+    pipe = f"pipemap:{{inline:{{bob=bob@example.org}}, {asked}}}"
+    with LookupHouse({"virtual_alias_maps": [pipe, union]}) as house:
+        assert house.value("virtual_alias_maps", "bob") == "robert"
+        assert house.value("virtual_alias_maps", "bob@example.org") == "robert,bob@example.net,all"
+        assert house.value("virtual_alias_maps", "nobody") == "all"
+        assert asked in house.reason("virtual_alias_maps", "broken")
+
+
 def test_server_started_anew(server: SocketmapServer) -> None:
     """A connection that the server has closed costs nobody anything."""
     with LookupHouse({"virtual_alias_maps": [f"socketmap:{server.address}:aliases"]}) as house:
