@@ -8,6 +8,7 @@ import enum
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import BinaryIO, Final
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from mta.lookup.lines import SourceError
 from mta.lookup.open import open_table
 from mta.lookup.patience import Patience
 from mta.lookup.patterns import SIZE_LIMIT as PATTERNS_LIMIT
-from mta.lookup.patterns import read_patterns
+from mta.lookup.patterns import Syntax, read_patterns
 from mta.lookup.source import read_source
 from mta.lookup.syntax import TableName
 from mta.lookup.table import TableError
@@ -82,12 +83,7 @@ def inspect(name: TableName) -> Iterator[Finding]:
         elif leaf.kind == "cidr" and path is not None:
             yield from _read(path, CIDR_LIMIT, _read_networks)
         elif (leaf.kind == "pcre" or leaf.kind == "regexp") and path is not None:
-            syntax = leaf.kind
-
-            def read(stream: BinaryIO, file: str, found: _Findings) -> None:
-                read_patterns(syntax, found.wrong)(stream, file)  # noqa: B023 - used at once
-
-            yield from _read(path, PATTERNS_LIMIT, read)
+            yield from _read(path, PATTERNS_LIMIT, partial(_read_patterns, leaf.kind))
         else:
             yield from _ask(leaf)
 
@@ -146,6 +142,10 @@ def _read_entries(stream: BinaryIO, path: str, found: _Findings) -> None:
 
 def _read_networks(stream: BinaryIO, path: str, found: _Findings) -> None:
     read_networks(stream, path, found.wrong)
+
+
+def _read_patterns(syntax: Syntax, stream: BinaryIO, path: str, found: _Findings) -> None:
+    read_patterns(syntax, found.wrong)(stream, path)
 
 
 def _ask(name: TableName) -> Iterator[Finding]:

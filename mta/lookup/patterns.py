@@ -31,7 +31,7 @@ from mta.lookup.result import Parts, expand, parse_result
 from mta.lookup.rules import Answer, Rule, Statement, first_result, read_rules
 from mta.lookup.table import KEY_LIMIT, VALUE_LIMIT, TableError
 
-__all__ = ["SIZE_LIMIT", "PatternRules", "PatternTable", "read_patterns"]
+__all__ = ["SIZE_LIMIT", "PatternRules", "PatternTable", "Syntax", "read_patterns"]
 
 SIZE_LIMIT: Final = 1 << 20  # octets of the source
 _TIME_LIMIT: Final = 0.5  # seconds for all rules together

@@ -15,7 +15,9 @@ from support.socketmap_server import SILENCE, SocketmapServer, netstring
 from mta.ipc.messages import Find, Found, Key, Refused
 from mta.lookup.compile import compile_table
 from mta.master.channel import Bye
+from mta.util.landlock import landlock_abi
 
+sandboxed = pytest.mark.skipif(landlock_abi() < 2, reason="this kernel has no Landlock")
 QUERY = "SELECT target FROM aliases WHERE address = '%s'"
 
 
@@ -65,6 +67,19 @@ def test_written_to_while_it_is_open(database: Path) -> None:
             assert house.value("virtual_alias_maps", "new@example.org") == "n@example.net"
 
 
+@sandboxed
+def test_database_in_wal_mode(database: Path) -> None:
+    """Reading needs the files beside it, which the daemon may not make."""
+    with contextlib.closing(sqlite3.connect(database.with_suffix(".db"))) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+    with LookupHouse({"virtual_alias_maps": [f"sqlite:{database}"]}) as house:
+        house.reason("virtual_alias_maps", "bob@example.org")
+        with contextlib.closing(sqlite3.connect(database.with_suffix(".db"))) as writer:
+            writer.execute("UPDATE aliases SET target = 'new' WHERE address = 'bob@example.org'")
+            writer.commit()
+            assert house.value("virtual_alias_maps", "bob@example.org") == "new"
+
+
 @pytest.mark.parametrize("over", ["tcp", "unix"])
 def test_server(short_path: Path, over: str) -> None:
     path = short_path / "map" if over == "unix" else None
@@ -77,6 +92,17 @@ def test_server(short_path: Path, over: str) -> None:
             # Parts of addresses are not asked for, as of Postfix.
             assert house.ask("virtual_alias_maps", "bob", partial=True) == Found(-1, "")
         assert ("aliases", "bob") not in server.served
+
+
+def test_tables_within_tables(server: SocketmapServer, database: Path) -> None:
+    asked = f"socketmap:{server.address}:aliases"
+    union = f"unionmap:{{{asked}, sqlite:{database}, static:all}}"
+    pipe = f"pipemap:{{inline:{{bob=bob@example.org}}, {asked}}}"
+    with LookupHouse({"virtual_alias_maps": [pipe, union]}) as house:
+        assert house.value("virtual_alias_maps", "bob") == "robert"
+        assert house.value("virtual_alias_maps", "bob@example.org") == "robert,bob@example.net,all"
+        assert house.value("virtual_alias_maps", "nobody") == "all"
+        assert asked in house.reason("virtual_alias_maps", "broken")
 
 
 def test_server_started_anew(server: SocketmapServer) -> None:
@@ -262,6 +288,7 @@ def test_key_of_a_megabyte_costs_its_connection_only() -> None:
         assert house.value("virtual_alias_maps", "key") == "yes"
 
 
+@sandboxed
 def test_table_in_another_folder_takes_another_process(
     tmp_path_factory: pytest.TempPathFactory, database: Path
 ) -> None:

@@ -47,12 +47,14 @@ class BlockingTables:
         """See `Find`; TableError if a table gives no answer, or none in time."""
         due = time.monotonic() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout * _GRACE):
-                hit = await self._loop.run_in_executor(self._pool, self._work, keys, due)
-        except TimeoutError as error:
-            raise TableError(f"{self._told}: stuck for {self._timeout:g} s") from error
+            working = self._loop.run_in_executor(self._pool, self._work, keys, due)
         except RuntimeError as error:
             raise TableError(f"{self._told}: no thread can be had: {error}") from error
+        try:
+            async with asyncio.timeout(self._timeout * _GRACE):
+                hit = await working
+        except TimeoutError as error:
+            raise TableError(f"{self._told}: stuck for {self._timeout:g} s") from error
         return found(hit)
 
     @property

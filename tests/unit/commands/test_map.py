@@ -1,8 +1,10 @@
 """`mta map`: tables built, asked and checked by an operator."""
 
 import contextlib
+import io
 import json
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from support.commands import RunMta
 from support.configuration import ConfigurationFolder
 
 from mta.commands.main import mta
+from mta.commands.map import progress
+from mta.commands.map.progress import Percents
 from mta.lookup.constant import ConstantTable
 
 
@@ -54,6 +58,23 @@ def test_build_of_what_is_wrong(run_mta: RunMta, source: Path, tmp_path: Path) -
     result = run_mta("map", "build", f"{tmp_path}/none", status=66)
     assert f"{tmp_path}/none: No such file or directory" in result.stderr
     assert "only such tables are built" in run_mta("map", "build", "static:a", status=64).stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("pause", [0.0, 3600.0])
+def test_how_far_a_long_build_is(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+    """Percents, that are gone at the end; of what is done at once none."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "_PAUSE", pause)
+    with Percents("/etc/virtual") as percents:
+        percents.tell(10, 40)
+    shown = "\r/etc/virtual: 25 % ...\x1b[K\r\x1b[K"
+    assert terminal.getvalue() == ("" if pause else shown)
 
 
 def test_query_of_a_table(run_mta: RunMta, source: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from support.configuration import ConfigurationFolder
 from support.users import STRANGER, attempt_as
 
+from mta.config.parameters import Parameters
+from mta.config.tables import TABLE_PARAMETERS
 from mta.lookup.compile import compile_table
 
 QUERY = "SELECT target FROM aliases WHERE address = '%s'"
@@ -16,6 +18,11 @@ QUERY = "SELECT target FROM aliases WHERE address = '%s'"
 
 def warnings(folder: ConfigurationFolder) -> list[str]:
     return [str(problem) for problem in folder.compile().warnings]
+
+
+def test_every_parameter_of_tables_is_judged() -> None:
+    named = {name for name in Parameters.__struct_fields__ if name.endswith("_maps")}
+    assert set(TABLE_PARAMETERS) == named
 
 
 def test_sound_tables(folder: ConfigurationFolder, tmp_path: Path) -> None:
