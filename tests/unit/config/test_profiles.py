@@ -83,7 +83,7 @@ def test_a_null_client_listens_on_the_loopback_alone(folder: ConfigurationFolder
 POSTMASTER = (
     "main.double_bounce_recipient: expected an address elsewhere, for mail for this host's "
     'postmaster would come back to it, got "{}@posthouse.test"; name somebody, such as '
-    "postmaster@{}, or set relayhost"
+    "postmaster@{}, here or in virtual_alias_maps, or set relayhost"
 )
 
 
