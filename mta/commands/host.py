@@ -6,6 +6,7 @@
     configuration, code    nobody but root changes what root reads and runs
     ways                   each row's user gets to what it needs; nobody can turn a way elsewhere
     keys                   not for everybody to read
+    tables                 for those to read who answer from them
 
 That is for a master that root runs. Where another user does, all is that user's: there the queue
 directory is the same, and of the rest only what everybody could write is a fault.
@@ -28,7 +29,9 @@ from mta.config.provenance import ORIGIN_MODE
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
 from mta.config.table import SERVICES
+from mta.config.tables import tables_of
 from mta.config.users import lacking
+from mta.lookup.places import files_of
 from mta.queue.layout import Keepers, table
 from mta.util.house import QMGR_LOCK
 from mta.util.ownership import (
@@ -127,7 +130,10 @@ def faults(configuration: Configuration) -> list[Problem]:
         trusted=frozenset({_ROOT, os.geteuid()}),
         users={name: account(name) for name in sorted(users)},
     )
-    looks = (_queue, _contents, _logs, _mailboxes, _sources, _keys, _changeable, _closed)
+    looks = (
+        *(_queue, _contents, _logs, _mailboxes, _sources),
+        *(_keys, _tables, _changeable, _closed),
+    )
     return sorted({fault for look in looks for fault in look(host)})
 
 
@@ -245,6 +251,25 @@ def _keys(host: _Host) -> Iterator[Problem]:
             yield _fault(path, expected, described(found), remedy)
 
 
+def _tables(host: _Host) -> Iterator[Problem]:
+    """That the row which answers from a table may read it, too."""
+    for row, path in _table_files(host):
+        found, user = _look(path, follow=True), host.user_of(row)
+        if found is not None and user is not None and not may(user, found, os.R_OK):
+            remedy = f"chmod 0640, and chgrp to a group of {user.name} alone"
+            yield _fault(path, f"a table that {user.name} can read", described(found), remedy)
+
+
+def _table_files(host: _Host) -> Iterator[tuple[Service, str]]:
+    snapshot = host.configuration.snapshot(1, 0.0)
+    tables = tables_of(map(snapshot.parameters_for, snapshot.services))
+    for daemon, blocking in (("rewrite", False), ("lookup", True)):
+        for row, _ in host.views(daemon):
+            for name in tables:
+                if name.blocking is blocking:
+                    yield from ((row, path) for path in files_of(name))
+
+
 def _changeable(host: _Host) -> Iterator[Problem]:
     """Folders on the way to what the master reads, runs and writes, and the code itself."""
     configuration = host.configuration
@@ -288,6 +313,7 @@ def _needed(host: _Host) -> Iterator[tuple[Account, str]]:
         *((row, seen.virtual_mailbox_base) for row, seen in host.views("virtual")),
         *((row, seen.smtpd_tls_key_file) for row, seen in host.views("smtpd")),
         *((row, row.command[0]) for row in host.configuration.services if row.command),
+        *_table_files(host),
     )
     for row, path in own:
         if path and row.user in host.users:

@@ -17,11 +17,11 @@ import msgspec
 
 from mta.commands.config.schema import schema_file
 from mta.commands.failure import Failure
-from mta.config.parameters import Domain, NextHop
 from mta.config.places import MAIN
 from mta.config.profile import profiles
 from mta.config.render import template_environment
 from mta.config.table import SERVICES
+from mta.config.types import Domain, NextHop
 from mta.config.validate import expectation
 from mta.proto.nexthop import UnixDestination, parse_nexthop
 

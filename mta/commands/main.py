@@ -33,9 +33,11 @@ _DEFAULT_DIRECTORY: Final = "/etc/posthouse"
 _VARIABLE: Final = "MTA_CONFIG"
 # What each works on.
 _COMMANDS: Final[dict[str, "Subject"]] = {
+    "address": "",
     "check": "",
     "config": "",
     "init": "",
+    "map": "",
     "probe": "smtp",
     "queue": "queue",
     **dict.fromkeys(("reference", "reload", "render", "restart", "start", "status", "stop"), ""),

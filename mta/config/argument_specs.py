@@ -89,7 +89,8 @@ def _kind(kind: inspect.Type) -> Spec:
         case inspect.VarTupleType():
             item = kind.item_type
             inner = item.type if isinstance(item, inspect.Metadata) else item
-            return {"type": "list", "elements": _TYPES[type(inner)]}
+            of_item = _kind(inner)
+            return of_item | {"type": "list", "elements": of_item["type"]}
         case inspect.LiteralType():
             return {"type": "str", "choices": list(kind.values)}
     return {"type": _TYPES[type(kind)]}

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,17 +15,28 @@ from mta.config.parameters import Parameters
 from mta.config.problems import complaint, quoted
 from mta.config.relaying import RELAYING
 from mta.config.row_checks import ROW_CHECKS
+from mta.config.table_checks import TABLE_CHECKS
 from mta.config.users import check_user
 from mta.config.validate import expectation, fields_of
 from mta.config.whole import RowCheck, View, ViewCheck, Whole, WholeCheck
+from mta.proto.address import parse
 from mta.proto.nexthop import UnixDestination, parse_nexthop, split_transport
 from mta.util.nameserver import parse_name_server
 
 __all__ = ["check_meaning"]
 
+_NETWORKS: Final = ("mynetworks", "local_header_rewrite_clients")
 _WRITTEN: Final = ("queue_directory", "log_file")  # into supervisord.conf
-_DOMAINS: Final = ("relay_domains", "virtual_mailbox_domains")
-_TRANSPORTS: Final = ("default_transport", "relay_transport", "virtual_transport")
+# The classes in the order in which rewrite asks them, and who carries their mail.
+_DOMAINS: Final = (
+    *("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains"),
+)
+_CARRIERS: Final = {
+    "local_transport": "mydestination",
+    "relay_transport": "relay_domains",
+    "virtual_transport": "virtual_mailbox_domains",
+}
+_TRANSPORTS: Final = ("default_transport", *_CARRIERS)
 
 
 def check_meaning(whole: Whole) -> None:
@@ -51,8 +63,8 @@ def _check_paths(view: View) -> None:
             view.complain((name,), UNWRITABLE, quoted(value))
 
 
-def _check_networks(view: View) -> None:
-    for index, network in enumerate(view.parameters.mynetworks):
+def _check_networks(view: View, *, name: str) -> None:
+    for index, network in enumerate(getattr(view.parameters, name)):
         try:
             ipaddress.ip_network(network)
         except ValueError:
@@ -61,7 +73,7 @@ def _check_networks(view: View) -> None:
             except ValueError:
                 close = ""
             expected = "a network ADDRESS/LENGTH without host bits"
-            view.complain(("mynetworks",), expected, quoted(network), close, index=index)
+            view.complain((name,), expected, quoted(network), close, index=index)
 
 
 def _check_proxies(view: View) -> None:
@@ -94,14 +106,6 @@ def _check_backoff(view: View) -> None:
 def _check_default_transport(whole: Whole) -> None:
     if whole.parameters.default_transport:
         _check_transport(whole, "default_transport", whole.parameters.default_transport)
-
-
-def _check_relay_transport(whole: Whole) -> None:
-    _check_transport_of(whole, "relay_transport", "relay_domains")
-
-
-def _check_virtual_transport(whole: Whole) -> None:
-    _check_transport_of(whole, "virtual_transport", "virtual_mailbox_domains")
 
 
 def _check_transport_of(whole: Whole, name: str, domains: str) -> None:
@@ -173,12 +177,23 @@ def _check_nexthop(
 
 def _check_domains(view: View) -> None:
     """A domain is of one class (Postfix: ADDRESS_CLASS_README)."""
-    here = set(view.parameters.virtual_mailbox_domains)
-    for index, domain in enumerate(view.parameters.relay_domains):
-        if domain in here:
-            expected = "a domain that is not in virtual_mailbox_domains"
-            way_out = "take it out of one of the two"
-            view.complain(_DOMAINS, expected, quoted(domain), way_out, index=index)
+    classes: dict[str, str] = {}
+    for name in _DOMAINS:
+        for index, domain in enumerate(getattr(view.parameters, name)):
+            first = classes.setdefault(domain, name)
+            if first != name:
+                expected = f"a domain that is not in {first}"
+                way_out = "take it out of one of the two"
+                view.complain((name, first), expected, quoted(domain), way_out, index=index)
+
+
+def _check_always_bcc(view: View) -> None:
+    text = view.parameters.always_bcc
+    if text:
+        try:
+            parse(text)
+        except ValueError as error:
+            view.complain(("always_bcc",), "an address, or nothing", quoted(text), str(error))
 
 
 def _check_mailboxes(whole: Whole) -> None:
@@ -199,7 +214,7 @@ def _check_mailboxes(whole: Whole) -> None:
 _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(("myhostname",), _check_hostname),
     ViewCheck(_WRITTEN, _check_paths),
-    ViewCheck(("mynetworks",), _check_networks),
+    *(ViewCheck((name,), partial(_check_networks, name=name)) for name in _NETWORKS),
     ViewCheck(("proxy_interfaces",), _check_proxies),
     ViewCheck(("dns_servers",), _check_name_servers),
     ViewCheck(("minimal_backoff_time", "maximal_backoff_time"), _check_backoff),
@@ -208,10 +223,11 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(TLS_PARAMETERS, check_certificate),
     ViewCheck((*TLS_PARAMETERS, "myhostname"), check_certificate_name),
     WholeCheck(("default_transport",), ("listen",), _check_default_transport),
-    WholeCheck(("relay_transport", "relay_domains"), ("listen",), _check_relay_transport),
-    WholeCheck(
-        ("virtual_transport", "virtual_mailbox_domains"), ("listen",), _check_virtual_transport
+    *(
+        WholeCheck(each, ("listen",), partial(_check_transport_of, name=each[0], domains=each[1]))
+        for each in _CARRIERS.items()
     ),
+    ViewCheck(("always_bcc",), _check_always_bcc),
     ViewCheck(_DOMAINS, _check_domains),
     WholeCheck((), ("daemon",), _check_nexthops),
     WholeCheck(
@@ -223,5 +239,6 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     *DEMANDS,
     *ROW_CHECKS,
     *RELAYING,
+    *TABLE_CHECKS,
     *EFFECTS,
 )

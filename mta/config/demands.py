@@ -11,14 +11,20 @@ from mta.config.parameters import Parameters
 from mta.config.problems import quoted
 from mta.config.table import Table
 from mta.config.whole import Whole, WholeCheck
+from mta.lookup.forms import Extensions, address_forms
+from mta.lookup.open import open_table
+from mta.lookup.syntax import parse
+from mta.lookup.table import TableError, search
+from mta.proto.address import Mailbox
 from mta.proto.nexthop import split_transport
 
 __all__ = ["DEMANDS"]
 
 _CLIENTS: Final = ("smtp", "lmtp")
 _WAY: Final = (
-    *("double_bounce_recipient", "myhostname", "relayhost", "relay_domains"),
+    *("double_bounce_recipient", "myhostname", "recipient_delimiter", "relayhost", "relay_domains"),
     *("default_transport", "relay_transport", "virtual_transport", "virtual_mailbox_domains"),
+    *("mydestination", "virtual_alias_maps", "transport_maps"),
 )
 
 
@@ -47,19 +53,24 @@ def _check_postmaster(whole: Whole) -> None:
     example = (*parameters.relay_domains, "example.com")[0]
     expected = "an address elsewhere, for mail for this host's postmaster would come back to it"
     found = quoted(f"{parameters.double_bounce_recipient.partition('@')[0]}@{own}")
-    way_out = f"name somebody, such as postmaster@{example}, or set relayhost"
+    way_out = f"name somebody, such as postmaster@{example}, here or in virtual_alias_maps, or set "
+    way_out += "relayhost"
     whole.problems.add(whole.place_of(name), f"main.{name}", expected, found, way_out)
 
 
 def _comes_back(parameters: Parameters, table: Table) -> bool:
     """Whether notices go to a postmaster of this host who cannot be reached."""
     own = parameters.myhostname
-    _, at, domain = parameters.double_bounce_recipient.rpartition("@")
+    local, at, domain = parameters.double_bounce_recipient.rpartition("@")
     if at and domain.lower() != own:
+        return False
+    if own in parameters.mydestination or _has_alias(Mailbox(local or domain, own), parameters):
         return False
     mailboxes = parameters.virtual_transport.partition(":")[0] in table.names
     if mailboxes or parameters.virtual_mailbox_domains or own in parameters.relay_domains:
         return False
+    if parameters.transport_maps:
+        return False  # they may lead this mail elsewhere
     way = parameters.default_transport or parameters.relay_transport
     if not way:
         return True
@@ -67,6 +78,16 @@ def _comes_back(parameters: Parameters, table: Table) -> bool:
     row = table.rows.get(transport)
     is_client = row is not None and row.service.daemon in _CLIENTS
     return is_client and not (nexthop or parameters.relayhost)
+
+
+def _has_alias(mailbox: Mailbox, parameters: Parameters) -> bool:
+    """Whether virtual_alias_maps have the address, as far as can be seen from here."""
+    forms = address_forms(mailbox, Extensions.of(parameters.recipient_delimiter), local=True)
+    try:
+        tables = [open_table(parse(name)) for name in parameters.virtual_alias_maps]
+        return search(tables, [form.key for form in forms]) is not None
+    except (TableError, ValueError):
+        return True  # it may; what is wrong with a table is said where it is named
 
 
 DEMANDS: Final[tuple[Callable[[Whole], None], ...]] = (

@@ -22,7 +22,7 @@ __all__ = ["EFFECTS"]
 _MASTER: Final = "master"
 # Services that daemons look for under these names, whatever transports there are.
 _KNOWN_SERVICES: Final = frozenset(
-    ("bounce", "cleanup", "discard", "error", "resolver", "rewrite"),
+    ("bounce", "cleanup", "discard", "error", "lookup", "resolver", "rewrite"),
 )
 
 
@@ -160,6 +160,8 @@ def _warn_of_postmaster(whole: Whole) -> None:
 def _warn_of_unnamed(whole: Whole) -> None:
     """Of the profile's own rows nothing is said: they wait for a transport to name them."""
     named = set(_KNOWN_SERVICES)
+    if any(view.parameters.transport_maps for view in whole.views()):
+        return  # they may name any
     for view in whole.views():
         for name in fields_of(Parameters):
             if name.endswith("_transport"):
@@ -217,7 +219,9 @@ EFFECTS: Final[tuple[Callable[[Whole], None], ...]] = (
         _warn_of_postmaster,
     ),
     WholeCheck(
-        ("default_transport", "virtual_transport"), ("listen", "settings"), _warn_of_unnamed
+        ("default_transport", "relay_transport", "virtual_transport", "local_transport"),
+        ("listen", "settings"),
+        _warn_of_unnamed,
     ),
     RowCheck(("user", "privileged"), _warn_of_privilege),
 )

@@ -1,92 +1,36 @@
 """Every parameter of `main.yml`: name, type, unit, bounds, default and documentation, once.
 
 Names are Postfix's wherever the meaning is. Validation, defaults, the reference manual and the
-JSON Schema are all made from this class; a daemon reads the fields. Durations are seconds (in YAML
-also "100s", "5m", "4h", "5d"), sizes are octets.
+JSON Schema are all made from this class; a daemon reads the fields. Those of addresses, tables and
+routes are in a module of their own, mta.config.addressing.
 """
 
 import socket
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-__all__ = ["DurationUnit", "Parameters", "Used"]
+from mta.config.addressing import Addressing
+from mta.config.types import (
+    CLIENTS,
+    AbsolutePath,
+    Domain,
+    Duration,
+    IpAddress,
+    NameServer,
+    Network,
+    NextHop,
+    Octets,
+    TlsLevel,
+    Used,
+    UserName,
+    duration,
+)
 
-DurationUnit = {"unit": "duration"}
-
-
-def _duration(text: str, least: float = 0.0, most: float = 366 * 86400.0) -> Meta:
-    return Meta(ge=least, le=most, description=text, extra=DurationUnit)
-
-
-Duration = float
-Octets = int
-Domain = Annotated[
-    str,
-    Meta(
-        title="a domain name in lower case",
-        max_length=253,
-        pattern=r"\A(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z",
-    ),
-]
-
-
-Transport = Annotated[
-    str,
-    Meta(
-        title="the name of a row, or ROW:NEXTHOP",
-        max_length=255,
-        pattern=r"\A([a-z][a-z0-9_-]{0,31}(:[ -~]*)?)?\Z",
-    ),
-]
-NextHop = Annotated[
-    str,
-    Meta(
-        title="DOMAIN, [HOST] or [HOST]:PORT",
-        max_length=255,
-        pattern=r"\A[ -~]*\Z",
-    ),
-]
-AbsolutePath = Annotated[str, Meta(title="an absolute path, or nothing", pattern=r"\A(/.*)?\Z")]
-# What these patterns let through is parsed as a whole when the configuration is checked.
-IpAddress = Annotated[str, Meta(title="an IP address", pattern=r"\A[0-9A-Fa-f:.]{2,45}\Z")]
-Network = Annotated[
-    str,
-    Meta(
-        title="a network, ADDRESS/LENGTH",
-        pattern=r"\A[0-9A-Fa-f:.]{2,45}(?:/[0-9.]{1,15})?\Z",
-    ),
-]
-NameServer = Annotated[
-    str,
-    Meta(
-        title="ADDRESS or [ADDRESS]:PORT",
-        pattern=r"\A(?:[0-9A-Fa-f:.]{2,45}|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})\Z",
-    ),
-]
-TlsLevel = Literal["none", "may", "encrypt"]
-UserName = Annotated[
-    str, Meta(title="the name of a user or group", pattern=r"\A[a-z_][a-z0-9_-]{0,31}\Z")
-]
+__all__ = ["Parameters"]
 
 
-class Used:
-    """Who uses a parameter, since which release there is one, and what it takes to change it."""
-
-    __slots__ = ("by", "change", "since")
-
-    def __init__(
-        self, *by: str, since: str = "0.1.0", change: Literal["reload", "restart"] = "reload"
-    ) -> None:
-        self.by = by  # daemons; "master": the plugin, the skeleton of all daemons, `mta render`
-        self.since = since
-        self.change = change
-
-
-CLIENTS: Final = ("lmtp", "smtp")  # two names of one client
-
-
-class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -179,59 +123,6 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
         Used("smtp"),
     ] = ()
-    default_transport: Annotated[
-        Transport,
-        Meta(
-            description="The row that carries mail for other domains, as ROW or ROW:NEXTHOP; a "
-            "nexthop here goes before relayhost. Empty: mail for other domains is refused, even "
-            "from mynetworks."
-        ),
-        Used("rewrite"),
-    ] = "outbound"
-    relayhost: Annotated[
-        NextHop,
-        Meta(
-            description="Where mail for other domains goes, unless default_transport names a "
-            "nexthop of its own: a provider's or a company's mail host. A bare DOMAIN is looked "
-            "up by MX; a HOST in brackets is not, and may have a port, [HOST]:587. Empty: to each "
-            "domain's own mail hosts."
-        ),
-        Used("rewrite"),
-    ] = ""
-    relay_domains: Annotated[
-        tuple[Domain, ...],
-        Meta(
-            description="Domains whose mail is taken from anybody and sent on to another host, "
-            "which has their mailboxes."
-        ),
-        Used("rewrite"),
-    ] = ()
-    relay_transport: Annotated[
-        Transport,
-        Meta(
-            description="The row that carries mail for relay_domains, with an optional nexthop "
-            "(such as outbound:[hub.example.com]); without one it goes to relayhost, or where that "
-            "is empty to the domain's own mail hosts."
-        ),
-        Used("rewrite"),
-    ] = "outbound"
-    virtual_mailbox_domains: Annotated[
-        tuple[Domain, ...],
-        Meta(
-            description="Domains whose mail is delivered here. Everybody may send to them, and "
-            "every local part has a mailbox. A domain must be in one place only."
-        ),
-        Used("rewrite", "virtual"),
-    ] = ()
-    virtual_transport: Annotated[
-        Transport,
-        Meta(
-            description="The row that delivers mail for virtual_mailbox_domains, as ROW or "
-            "ROW:NEXTHOP: virtual writes Maildirs, lmtp hands mail to a mail store, such as "
-            "lmtp:unix:/run/dovecot/lmtp."
-        ),
-        Used("rewrite"),
-    ] = "virtual"
     virtual_mailbox_base: Annotated[
         str,
         Meta(
@@ -261,9 +152,10 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             le=2**24,
             description="The largest header section, in octets: a message with a larger one is "
             "refused with 552, where Postfix would treat the excess as body. A report returns as "
-            "much of it as this, and virtual looks for a loop within it.",
+            "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
+            "a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "virtual"),
+        Used("bounce", "cleanup", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,
@@ -319,7 +211,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 1000
     smtpd_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a client may take for one whole command, or for one piece of "
             "content; then it hears 421 and the connection ends. RFC 5321 asks for five minutes; "
             "under attack a shorter time frees sessions sooner.",
@@ -468,7 +360,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 2
     smtp_connect_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long connecting to one address may take; then the next address is "
             "tried. Dead addresses cost this much each.",
             0.1,
@@ -477,7 +369,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
     smtp_helo_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long the server may take for its greeting, and again for its answer "
             "to EHLO, HELO or LHLO. Servers that make strangers wait need minutes.",
             0.1,
@@ -486,17 +378,17 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 300.0
     smtp_starttls_timeout: Annotated[
         Duration,
-        _duration("How long the answer to STARTTLS, and then the handshake, may take.", 0.1),
+        duration("How long the answer to STARTTLS, and then the handshake, may take.", 0.1),
         Used(*CLIENTS),
     ] = 300.0
     smtp_mail_timeout: Annotated[
         Duration,
-        _duration("How long the answer to MAIL may take (RFC 5321, 4.5.3.2.2: five minutes).", 0.1),
+        duration("How long the answer to MAIL may take (RFC 5321, 4.5.3.2.2: five minutes).", 0.1),
         Used(*CLIENTS),
     ] = 300.0
     smtp_rcpt_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long the answer to RCPT may take (RFC 5321, 4.5.3.2.3: five "
             "minutes); servers look up much for it.",
             0.1,
@@ -505,12 +397,12 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 300.0
     smtp_data_init_timeout: Annotated[
         Duration,
-        _duration("How long the answer to DATA may take (RFC 5321, 4.5.3.2.4: two minutes).", 0.1),
+        duration("How long the answer to DATA may take (RFC 5321, 4.5.3.2.4: two minutes).", 0.1),
         Used(*CLIENTS),
     ] = 120.0
     smtp_data_xfer_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long the server may take for one piece of content; a long message on "
             "a slow link takes many pieces, each with this time (RFC 5321, 4.5.3.2.5: three "
             "minutes).",
@@ -520,7 +412,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 180.0
     smtp_data_done_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long the answer to the end of the content may take (RFC 5321, "
             "4.5.3.2.6: ten minutes). Too short a time gives the recipient copies: the server may "
             "have taken the message.",
@@ -530,7 +422,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 600.0
     smtp_rset_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long the answer to RSET may take, which clears the session after a message "
             "that the server refused; a session without an answer is not used again.",
             0.1,
@@ -539,7 +431,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20.0
     smtp_connection_cache_time_limit: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a session without work is kept for the next message to the same "
             "place; 0: not at all. A longer time saves handshakes where mail comes at intervals; "
             "some servers count idle sessions against us. Unlike Postfix, sessions are kept for "
@@ -549,7 +441,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 2.0
     smtp_connection_reuse_time_limit: Annotated[
         Duration,
-        _duration(
+        duration(
             "How old a session may be when it is used again; then it is ended, so "
             "that a server's load can move elsewhere."
         ),
@@ -566,7 +458,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     dns_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long one look-up may take, all its retries included; then its mail "
             "is deferred. Too short a time defers mail for domains with slow servers.",
             0.1,
@@ -576,7 +468,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20.0
     minimal_backoff_time: Annotated[
         Duration,
-        _duration(
+        duration(
             "The least time between two attempts at a deferred message, and how long "
             "a destination that cannot be reached is left alone. A shorter time delivers sooner "
             "after an outage, and tries in vain more often.",
@@ -586,7 +478,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 300.0
     maximal_backoff_time: Annotated[
         Duration,
-        _duration(
+        duration(
             "The most time between two attempts at a deferred message: pauses grow "
             "with its age, from minimal_backoff_time up to this.",
             0.1,
@@ -595,7 +487,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 4000.0
     maximal_queue_lifetime: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a message is tried before it is returned to its sender (RFC "
             "5321, 4.5.4.1: four to five days). Messages with the null sender have "
             "bounce_queue_lifetime. 0: each message is tried once."
@@ -604,7 +496,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 5 * 86400.0
     bounce_queue_lifetime: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a message with the null sender, such as a report, is tried "
             "before the postmaster has it; 0: once. Reports to forged senders can never be "
             "delivered: a shorter time keeps them from filling the queue."
@@ -613,7 +505,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 5 * 86400.0
     delay_warning_time: Annotated[
         Duration,
-        _duration(
+        duration(
             "The age at which the sender is told, once, that a message is still "
             "waiting; 0: never. Four hours are customary where people send by this host; on a "
             "relay the warnings go to strangers."
@@ -665,7 +557,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
     queue_run_delay: Annotated[
         Duration,
-        _duration(
+        duration(
             "How often the queue directories are scanned for messages of which no "
             "notification came. Deferred messages are tried when they are due, whatever this "
             "says, unlike in Postfix.",
@@ -729,17 +621,17 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 50
     ipc_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a daemon waits for another daemon's answer; then a client hears "
             "451, or the message is deferred. An answer takes milliseconds; a longer time helps "
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "qmgr", "smtpd", *CLIENTS),
+        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long qmgr waits for a delivery agent's answer, which may be a large "
             "message on a slow link. Then the recipients are deferred, and whoever was delivered "
             "meanwhile gets a second copy. It should exceed the sum of the smtp timeouts.",
@@ -749,7 +641,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 3600.0
     service_checkin_time: Annotated[
         Duration,
-        _duration(
+        duration(
             "How long a new process may take until it is ready; then it is killed, "
             "and its row tried again later. Also, but for a fifth, how long a new qmgr waits for "
             "its predecessor to end. More for a host so slow or loaded that daemons cannot start.",
@@ -760,7 +652,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
     service_throttle_time: Annotated[
         Duration,
-        _duration(
+        duration(
             "The longest pause before a row whose processes fail is tried again; "
             "pauses double from 1 s up to this. What is failing is said in `mta status`.",
             1,

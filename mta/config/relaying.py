@@ -30,7 +30,10 @@ __all__ = ["RELAYING"]
 # Lengths of prefixes, by IP version: the widest network that one may own, and that one may mean.
 _OWNED: Final = {4: 8, 6: 20}
 _MEANT: Final = {4: 16, 6: 32}
-_DOMAINS: Final = tuple(name for name in Parameters.__struct_fields__ if name.endswith("_domains"))
+_DOMAINS: Final = (
+    "mydestination",
+    *(name for name in Parameters.__struct_fields__ if name.endswith("_domains")),
+)
 _ROUTE: Final = ("default_transport", *_DOMAINS)
 _KEYS: Final = ("daemon", "listen", "command")
 _TERMS: Final = (

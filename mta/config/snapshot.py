@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mta.config.errors import SnapshotError
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
+from mta.config.types import DurationUnit
 
 __all__ = [
     "SNAPSHOT_DIRECTORY",

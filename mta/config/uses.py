@@ -3,7 +3,8 @@
 import functools
 import typing
 
-from mta.config.parameters import Parameters, Used
+from mta.config.parameters import Parameters
+from mta.config.types import Used
 from mta.config.validate import fields_of
 
 __all__ = ["SHARED", "uses"]

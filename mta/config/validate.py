@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, inspect
 
-from mta.config.parameters import DurationUnit, Parameters
+from mta.config.parameters import Parameters
 from mta.config.problems import Problems
 from mta.config.snapshot import Service
 from mta.config.source import Node
+from mta.config.types import DurationUnit
 from mta.util.duration import parse_duration
 
 __all__ = [

@@ -27,14 +27,13 @@ BUGS
     that is given decides.
 """
 
-import re
 from typing import Final
 
 from mta.delivery.agent import DeliveryAgent, Result
 from mta.delivery.content import ContentReader
 from mta.ipc.messages import Deliver
 from mta.master.daemon import Context, Needs, run
-from mta.proto.status import Status
+from mta.proto.refusal import parse_refusal
 
 __all__ = ["NEEDS", "make_agent"]
 
@@ -42,18 +41,6 @@ NEEDS = Needs()
 
 _RELAY: Final = "none"
 _RETRY: Final = "retry"  # the row's name in Postfix's master.cf
-_UNSAID: Final = "undeliverable"
-# RFC 3463, 2: class "." subject "." detail; 2 means success, which a refusal cannot mean.
-_CODE: Final = re.compile(r"([45]\.\d{1,3}\.\d{1,3})(?: +|\Z)", re.ASCII)
-_REPLIES: Final = {"4": 450, "5": 550}
-
-
-def _refusal(reason: str, default: str) -> Status:
-    """The status that a reason means; `default` is the enhanced code where it names none."""
-    found = _CODE.match(reason)
-    enhanced = found[1] if found else default
-    text = reason[found.end() :] if found else reason
-    return Status(_REPLIES[enhanced[0]], enhanced, text.strip() or _UNSAID)
 
 
 def make_agent(context: Context) -> DeliveryAgent:
@@ -61,7 +48,7 @@ def make_agent(context: Context) -> DeliveryAgent:
     default = "4.0.0" if context.service.name == _RETRY else "5.0.0"
 
     async def refuse(request: Deliver, _: ContentReader) -> list[Result]:
-        status = _refusal(request.nexthop, default)
+        status = parse_refusal(request.nexthop, default)
         return [Result(recipient.index, status, _RELAY) for recipient in request.recipients]
 
     return DeliveryAgent(_RELAY, context.log, context.used, refuse)

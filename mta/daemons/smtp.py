@@ -32,6 +32,9 @@ DESCRIPTION
     After a delivery the session is kept for smtp_connection_cache_time_limit. The next message to
     the same nexthop, or to another domain with the same host among its best ones, uses it.
 
+    Where smtp_generic_maps is set, the addresses of envelope and header leave as those tables have
+    them; what is logged and reported bears the addresses of the queue.
+
     mta/delivery/client/   does all of this
 
 SECURITY
@@ -48,12 +51,12 @@ DIAGNOSTICS
     fails for good. 4.4.3: the DNS does not answer. 5.4.6: mail loops.
 
 CONFIGURATION PARAMETERS
-    default_destination_concurrency_limit dns_timeout inet_protocols ipc_timeout myhostname
-    proxy_interfaces smtp_address_preference smtp_connect_timeout smtp_connection_cache_time_limit
-    smtp_connection_reuse_time_limit smtp_data_done_timeout smtp_data_init_timeout
-    smtp_data_xfer_timeout smtp_fallback_relay smtp_helo_name smtp_helo_timeout smtp_mail_timeout
-    smtp_mx_address_limit smtp_mx_session_limit smtp_rcpt_timeout smtp_rset_timeout
-    smtp_starttls_timeout smtp_tcp_port smtp_tls_security_level
+    default_destination_concurrency_limit dns_timeout header_size_limit inet_protocols ipc_timeout
+    myhostname proxy_interfaces smtp_address_preference smtp_connect_timeout
+    smtp_connection_cache_time_limit smtp_connection_reuse_time_limit smtp_data_done_timeout
+    smtp_data_init_timeout smtp_data_xfer_timeout smtp_fallback_relay smtp_generic_maps
+    smtp_helo_name smtp_helo_timeout smtp_mail_timeout smtp_mx_address_limit smtp_mx_session_limit
+    smtp_rcpt_timeout smtp_rset_timeout smtp_starttls_timeout smtp_tcp_port smtp_tls_security_level
 """
 
 from typing import Final

@@ -17,19 +17,26 @@ CHUNK_SIZE: Final = 128 * 1024  # octets
 
 
 class ContentReader:
-    """The `length` octets at `offset` of a queue file, as often as they are wanted."""
+    """The `length` octets at `offset` of a queue file, as often as they are wanted.
 
-    def __init__(self, descriptor: int, offset: int, length: int) -> None:
+    `beginning` comes before them, and counts in the attribute `length`.
+    """
+
+    def __init__(self, descriptor: int, offset: int, length: int, beginning: bytes = b"") -> None:
         self._descriptor = descriptor
         self._offset = offset
-        self.length = length
+        self._beginning = beginning
+        self.length = len(beginning) + length
 
     def chunks(self, size: int = CHUNK_SIZE) -> Iterator[bytes]:
         """Yield the content in pieces of at most `size` octets.
 
         MailError (451 4.3.0) when the file ends early or cannot be read.
         """
-        offset, end = self._offset, self._offset + self.length
+        beginning = self._beginning
+        for start in range(0, len(beginning), size):
+            yield beginning[start : start + size]
+        offset, end = self._offset, self._offset + self.length - len(beginning)
         while offset < end:
             try:
                 chunk = os.pread(self._descriptor, min(size, end - offset), offset)
@@ -47,7 +54,14 @@ class ContentReader:
     def duplicate(self) -> "ContentReader":
         """A reader with a descriptor of its own, to be closed."""
         descriptor = os.dup(self._descriptor)
-        return ContentReader(descriptor, self._offset, self.length)
+        length = self.length - len(self._beginning)
+        return ContentReader(descriptor, self._offset, length, self._beginning)
+
+    def with_beginning(self, beginning: bytes, instead_of: int) -> "ContentReader":
+        """A reader of the same file, with other octets for its first `instead_of` ones."""
+        return ContentReader(
+            self._descriptor, self._offset + instead_of, self.length - instead_of, beginning
+        )
 
     def close(self) -> None:
         """Close the descriptor; for whoever owns it."""

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct
 
+from mta.lookup.table import VALUE_LIMIT, Key
 from mta.proto.envelope import Address, HostName, Origin, Recipient
 from mta.proto.status import Disposition, ReportKind, Status
 
@@ -17,11 +18,14 @@ __all__ = [
     "ARRIVED_LIMIT",
     "CONTENT_BESIDE_RECIPIENTS",
     "CONTENT_LIMIT",
+    "EXPANDED_LIMIT",
     "FRAME_LIMIT",
     "NONE_LEFT_OUT",
     "PROTOCOL_VERSION",
     "RECIPIENTS_LIMIT",
+    "VALUE_LIMIT",
     "Accepted",
+    "AddressRole",
     "Arrived",
     "Begin",
     "BounceReply",
@@ -34,12 +38,19 @@ __all__ = [
     "DeliveryRequest",
     "Disposition",
     "DomainClass",
+    "Expand",
+    "Expanded",
+    "Find",
     "FindAddresses",
     "FindMailHosts",
     "Flush",
+    "Found",
     "GiveUp",
     "Goodbye",
     "HostAddresses",
+    "Key",
+    "LookupReply",
+    "LookupRequest",
     "MailHost",
     "MailHosts",
     "More",
@@ -57,8 +68,10 @@ __all__ = [
     "Resolved",
     "ResolverReply",
     "ResolverRequest",
+    "Rewrite",
     "RewriteReply",
     "RewriteRequest",
+    "Rewritten",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -67,11 +80,13 @@ CONTENT_LIMIT: Final = 60_000  # octets of message content in one frame: it fits
 CONTENT_BESIDE_RECIPIENTS: Final = 32_768  # octets of it where the frame has recipients, too
 RECIPIENTS_LIMIT: Final = 40  # recipients in one frame
 ARRIVED_LIMIT: Final = 1000  # queue ids in one frame
+EXPANDED_LIMIT: Final = 1000  # recipients in one frame, as far as their octets fit it
 
 _QUEUE_ID: Final = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{22}"
 QueueId = Annotated[str, Meta(pattern=rf"\A{_QUEUE_ID}\Z")]
 # What a transport makes of it: a domain, "[host]:port", a socket's path, a status and its text.
 NextHop = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Content = Annotated[bytes, Meta(max_length=CONTENT_LIMIT)]
 Recipients = Annotated[tuple[Recipient, ...], Meta(max_length=RECIPIENTS_LIMIT)]
 
@@ -96,34 +111,118 @@ class Refused(Message, frozen=True):
     reason: Annotated[str, Meta(max_length=1024)] = ""
 
 
-# rewrite: an address -> where it goes. Idempotent.
+# rewrite: an address -> what it becomes, and where mail for it goes. Idempotent.
+#
+# Each reply bears an `epoch`: it changes whenever a table, or the configuration, has changed, and
+# what was remembered of an older one is worth nothing.
 
 
 class DomainClass(enum.Enum):
     """Postfix's address classes, as far as routing needs them (ADDRESS_CLASS_README)."""
 
+    LOCAL = "local"  # mydestination: this host's own users
+    ALIAS = "alias"  # virtual alias domain: every address there is an alias of another
     VIRTUAL = "virtual"  # virtual mailbox domain: the final destination is here
     RELAY = "relay"  # taken from anybody for another host: relay_domains
     DEFAULT = "default"  # any other domain: relayed for those who may
 
 
 class Resolve(Message, frozen=True):
-    """Ask for the canonical form and the route of one envelope address."""
+    """Ask for the canonical form and the route of one recipient.
+
+    `sender` counts where sender_dependent_relayhost_maps is set. `listed` asks whether the address
+    exists, as smtpd wants to know of what a client names.
+    """
 
     address: Address
+    sender: Address = ""
+    listed: bool = False
 
 
 class Resolved(Message, frozen=True):
-    """The route of an address; an empty `transport` means that this host carries no such mail."""
+    """The route of an address; an empty `transport` means that this host carries no such mail.
+
+    `refusal` is what a client is to hear who names an address that does not exist or has moved.
+    """
 
     address: Address
     domain_class: DomainClass
     transport: HostName
     nexthop: NextHop
+    epoch: Epoch = 0
+    refusal: Status | None = None
 
 
-RewriteRequest = Resolve
-RewriteReply = Resolved | Refused | Goodbye
+class AddressRole(enum.Enum):
+    """Where an address stands: what applies to it depends on that."""
+
+    ENVELOPE_SENDER = "envelope_sender"
+    HEADER_SENDER = "header_sender"  # From, Sender, Reply-To, ...
+    HEADER_RECIPIENT = "header_recipient"  # To, Cc, ...
+    GENERIC = "generic"  # any address of a message that leaves over SMTP: smtp_generic_maps alone
+
+
+class Rewrite(Message, frozen=True):
+    """Ask what an address of a message becomes where it stands: completed, canonical, masked."""
+
+    address: Address
+    role: AddressRole
+
+
+class Rewritten(Message, frozen=True):
+    """The address as it should stand there. `copy` is who gets a copy of what it sends, or ""."""
+
+    address: Address
+    epoch: Epoch
+    copy: Address = ""
+
+
+class Expand(Message, frozen=True):
+    """Ask whom mail for one recipient is for, once canonical and alias tables have been asked.
+
+    The recipients from the one with that number on: they may be more than a frame holds.
+    """
+
+    address: Address
+    first: Annotated[int, Meta(ge=0)] = 0
+
+
+class Expanded(Message, frozen=True):
+    """Recipients in the order of the tables, without repetition; `more` if the frame is full."""
+
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=EXPANDED_LIMIT)]
+    more: bool
+    epoch: Epoch
+    copy: Address = ""  # who gets a copy of what this recipient gets
+
+
+RewriteRequest = Resolve | Rewrite | Expand
+RewriteReply = Resolved | Rewritten | Expanded | Refused | Goodbye
+
+
+# lookup: keys -> what the tables of a parameter have for the first of them. Idempotent.
+
+
+class Find(Message, frozen=True):
+    """Ask the tables of a parameter, as a row sees it, for the first key that one of them has."""
+
+    row: Annotated[str, Meta(max_length=32)]
+    parameter: Annotated[str, Meta(max_length=64)]
+    keys: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=16)]
+
+
+class Found(Message, frozen=True):
+    """The number of the key that a table has, and its value there; -1 if none has any.
+
+    Refused with 451 4.3.0 if a table fails, is missing or damaged: nothing is known then.
+    """
+
+    key: Annotated[int, Meta(ge=-1)]
+    value: Annotated[str, Meta(max_length=VALUE_LIMIT)]
+
+
+LookupRequest = Find
+LookupReply = Found | Refused | Goodbye
 
 
 # cleanup: one message a conversation, one conversation at a time on a connection.

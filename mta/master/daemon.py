@@ -65,7 +65,8 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
         service = _row(snapshot, birth.service)
         parameters = snapshot.parameters_for(service)
         users = house_users(snapshot, service)
-        enter_sandbox(needs, parameters, service.client_limit, log)
+        rows = map(snapshot.parameters_for, snapshot.services if needs.tables else ())
+        enter_sandbox(needs, parameters, service.client_limit, log, rows)
     except (SnapshotError, SandboxError, KeyError) as error:
         log.error("start_failed", reason=str(error))
         if birth.channel is not None:

@@ -9,7 +9,7 @@ and no TCP port can be bound: listeners come from the master.
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -74,12 +74,21 @@ class Needs(Struct, frozen=True, kw_only=True):
     tcp_connect: tuple[int, ...] = ()
     tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
+    tables: bool = False  # the folders of all tables that a parameter of any row names
+    table_servers: bool = False  # the TCP ports of such tables
 
 
-def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: Log) -> None:
+def enter_sandbox(
+    needs: Needs,
+    parameters: Parameters,
+    client_limit: int,
+    log: Log,
+    rows: Iterable[Parameters] = (),
+) -> None:
     """Give up all that `needs` does not name; SandboxError names what cannot be granted.
 
-    A kernel without Landlock is told to the log, and the daemon runs with the rest.
+    `rows`: the parameters as each row sees them, where tables are needed. A kernel without Landlock
+    is told to the log, and the daemon runs with the rest.
     """
     no_new_privileges()
     _limit_resources(client_limit, log)
@@ -87,14 +96,15 @@ def enter_sandbox(needs: Needs, parameters: Parameters, client_limit: int, log: 
     if abi < LEAST_ABI:
         log.warning("sandbox_incomplete", missing="landlock", abi=abi)
         return
+    tables, ports = _granted_to_tables(needs, rows)
     try:
         restrict(
-            read=[*_common(), *_readable(needs, parameters)],
+            read=[*_common(), *_readable(needs, parameters), *tables],
             write=[
                 expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)
             ],
             move=[expand(path, parameters) for path in needs.move],
-            tcp_connect=_tcp_ports(needs, parameters),
+            tcp_connect=_tcp_ports(needs, parameters, ports),
         )
     except OSError as error:
         raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
@@ -116,10 +126,26 @@ def _is_unset(path: str, parameters: Parameters) -> bool:
     return path.startswith("$") and getattr(parameters, path[1:], None) == ""
 
 
-def _tcp_ports(needs: Needs, parameters: Parameters) -> list[int] | None:
+def _granted_to_tables(
+    needs: Needs, rows: Iterable[Parameters]
+) -> tuple[frozenset[str], frozenset[int]]:
+    """The folders of the tables, and the ports of those who answer for some."""
+    if not needs.tables:
+        return frozenset(), frozenset()
+    from mta.config.tables import tables_of  # noqa: PLC0415 - few daemons have tables
+    from mta.lookup.places import folders_of, ports_of  # noqa: PLC0415
+
+    try:
+        names = tables_of(rows)
+        return folders_of(names), ports_of(names) if needs.table_servers else frozenset()
+    except ValueError as error:
+        raise SandboxError(f"NEEDS tables: {error}") from error
+
+
+def _tcp_ports(needs: Needs, parameters: Parameters, tables: Iterable[int]) -> list[int] | None:
     if needs.tcp_connect_any:
         return None
-    return [*needs.tcp_connect, *_name_server_ports(needs, parameters)]
+    return [*needs.tcp_connect, *_name_server_ports(needs, parameters), *tables]
 
 
 def _name_server_ports(needs: Needs, parameters: Parameters) -> set[int]:

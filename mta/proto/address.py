@@ -1,7 +1,9 @@
 r"""Addresses of the envelope: text to parts and back (RFC 5321, 4.1.2).
 
 The canonical form has the domain in lower case, quotes only where the local part needs them, and
-no source route. Local parts keep their case (2.4). ASCII only: there is no SMTPUTF8 (RFC 6531).
+no source route. Local parts keep their case (2.4). What comes over SMTP is ASCII, for SMTPUTF8 is
+not offered; elsewhere `utf8` lets local parts and domains be of any script (RFC 6531, 3.3), and the
+canonical form has the domain's A-labels, which tables and the DNS know.
 Deviations: an underscore is taken for a letter in domains, for many real hosts bear one; of the
 address literals, only IPv4 and IPv6 ones have a meaning here.
 """
@@ -12,19 +14,24 @@ from typing import Final, NoReturn
 
 from msgspec import Struct
 
-__all__ = ["DOMAIN_LIMIT", "LOCAL_PART_LIMIT", "PATH_LIMIT", "Mailbox", "parse", "parse_path"]
+from mta.proto.domains import DOMAIN, to_ascii, to_unicode
+
+__all__ = [
+    "DOMAIN_LIMIT",
+    "LOCAL_PART_LIMIT",
+    "PATH_LIMIT",
+    "Mailbox",
+    "names_route",
+    "parse",
+    "parse_path",
+    "to_ascii",
+    "to_unicode",
+]
 
 # RFC 5321, 4.5.3.1, in octets; the path with its brackets and route.
 LOCAL_PART_LIMIT: Final = 64
 DOMAIN_LIMIT: Final = 255
 PATH_LIMIT: Final = 256
-
-# sub-domain    = Let-dig [Ldh-str]
-# Ldh-str       = *( ALPHA / DIGIT / "-" ) Let-dig
-_SUB_DOMAIN: Final = r"[A-Za-z0-9_]+(?:-+[A-Za-z0-9_]+)*"
-
-# Domain        = sub-domain *("." sub-domain)
-_DOMAIN: Final = rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*"
 
 # address-literal  = "[" ( IPv4-address-literal / IPv6-address-literal /
 #                    General-address-literal ) "]"
@@ -41,20 +48,31 @@ _QUOTED_STRING: Final = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
 
 # Local-part    = Dot-string / Quoted-string
 # Mailbox       = Local-part "@" ( Domain / address-literal )
-_MAILBOX: Final = (
-    rf"(?P<local>{_DOT_STRING}|{_QUOTED_STRING})(?:@(?P<domain>{_DOMAIN}|{_LITERAL}))?"
-)
+_MAILBOX: Final = rf"(?P<local>{_DOT_STRING}|{_QUOTED_STRING})(?:@(?P<domain>{DOMAIN}|{_LITERAL}))?"
 
 # A-d-l         = At-domain *( "," At-domain )
 # At-domain     = "@" Domain
 # "MUST BE accepted, SHOULD NOT be generated, and SHOULD be ignored."
-_ROUTE: Final = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
+_ROUTE: Final = rf"(?:@{DOMAIN}(?:,@{DOMAIN})*:)?"
 
 # Path          = "<" [ A-d-l ":" ] Mailbox ">", and the null path of Reverse-path
 _ADDRESS: Final = re.compile(rf"{_ROUTE}{_MAILBOX}")
 _PATH: Final = re.compile(rf"<(?:{_ROUTE}{_MAILBOX})?>")
 
-_BARE: Final = re.compile(_DOT_STRING)
+# atext, qtextSMTP and sub-domain are extended by UTF8-non-ascii (RFC 6531, 3.3); the control
+# characters of Unicode (C1) are none of them here, and surrogates are no characters.
+_OTHER: Final = r"\u00a0-\ud7ff\ue000-\U0010ffff"
+_ATOM_UTF8: Final = _ATOM.replace("[", f"[{_OTHER}", 1)
+_DOT_STRING_UTF8: Final = rf"{_ATOM_UTF8}(?:\.{_ATOM_UTF8})*"
+_QUOTED_STRING_UTF8: Final = rf'"(?:[ !#-\[\]-~{_OTHER}]|\\[ -~])*"'
+_DOMAIN_UTF8: Final = rf"[A-Za-z0-9_{_OTHER}][A-Za-z0-9_.{_OTHER}-]*"
+_ADDRESS_UTF8: Final = re.compile(
+    rf"(?:@{_DOMAIN_UTF8}(?:,@{_DOMAIN_UTF8})*:)?"
+    rf"(?P<local>{_DOT_STRING_UTF8}|{_QUOTED_STRING_UTF8})"
+    rf"(?:@(?P<domain>{_DOMAIN_UTF8}|{_LITERAL}))?"
+)
+
+_BARE: Final = re.compile(_DOT_STRING_UTF8)
 _PAIR: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
 _LABEL_LIMIT: Final = 63  # octets
@@ -77,8 +95,13 @@ class Mailbox(Struct, frozen=True):
         return f"{local}@{self.domain}" if self.domain else local
 
 
-def parse(text: str) -> Mailbox:
-    """Parse an address without brackets; ValueError says what is wrong with it."""
+def parse(text: str, *, utf8: bool = False) -> Mailbox:
+    """Parse an address without brackets; ValueError says what is wrong with it.
+
+    `utf8` lets it be other than ASCII (RFC 6531, 3.3).
+    """
+    if utf8 and not text.isascii():
+        return _parse_utf8(text)
     found = _ADDRESS.fullmatch(text) if len(text) <= PATH_LIMIT else None
     if found is None:
         _explain(text)
@@ -103,9 +126,22 @@ def parse_path(text: str) -> tuple[Mailbox | None, str]:
     return mailbox, rest
 
 
+def names_route(address: str) -> bool:
+    """Whether its local part may name another host: user%host, host!user, "user@host"."""
+    local, _, _ = address.rpartition("@")
+    return any(sign in local for sign in "%!@")
+
+
+def _parse_utf8(text: str) -> Mailbox:
+    found = _ADDRESS_UTF8.fullmatch(text) if len(text) <= PATH_LIMIT else None
+    if found is None or len(text.encode()) > PATH_LIMIT:
+        raise ValueError(f"not an address of at most {PATH_LIMIT} octets (RFC 6531, 3.3)")
+    return _mailbox(found)
+
+
 def _mailbox(found: re.Match[str]) -> Mailbox:
     local, domain = found["local"], found["domain"] or ""
-    if len(local) > LOCAL_PART_LIMIT:
+    if len(local.encode()) > LOCAL_PART_LIMIT:
         raise ValueError(f"a local part of more than {LOCAL_PART_LIMIT} octets")
     if local.startswith('"'):
         local = _PAIR.sub(r"\1", local[1:-1])
@@ -115,11 +151,12 @@ def _mailbox(found: re.Match[str]) -> Mailbox:
 
 def _name(domain: str) -> str:
     """The canonical form of a domain's name (RFC 1035, 2.3.4: its limits)."""
+    domain = to_ascii(domain) if domain else ""
     if len(domain) > _LABEL_LIMIT:
         longest = max(map(len, domain.split(".")))
         if longest > _LABEL_LIMIT or len(domain) > DOMAIN_LIMIT:
             raise ValueError("a domain, or a label of it, is too long")
-    return domain.lower()
+    return domain
 
 
 def _literal(text: str) -> str:

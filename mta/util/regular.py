@@ -4,7 +4,7 @@ import os
 import stat
 from typing import Final
 
-__all__ = ["NotRegularError", "TooLargeError", "read_regular"]
+__all__ = ["NotRegularError", "TooLargeError", "open_regular", "read_regular"]
 
 _KINDS: Final = (
     (stat.S_ISDIR, "a directory"),
@@ -23,8 +23,8 @@ class TooLargeError(Exception):
     """There is more of it than was wanted."""
 
 
-def read_regular(path: str, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` octets; OSError if it cannot be read."""
+def open_regular(path: str) -> int:
+    """A descriptor to read a regular file; OSError if it cannot be opened."""
     if "\0" in path:
         raise FileNotFoundError(2, "no file has a NUL in its name", path)
     # Nobody may ever write to a FIFO, and a terminal must not become ours.
@@ -37,10 +37,16 @@ def read_regular(path: str, limit: int) -> bytes:
         raise
     try:
         _refuse(os.fstat(descriptor).st_mode)
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_regular(path: str, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` octets; OSError if it cannot be read."""
+    with open(open_regular(path), "rb") as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise TooLargeError(f"more than {limit} octets")
     return data

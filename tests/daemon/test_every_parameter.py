@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import elsewhere, entry, queueing, sending
+from support.effects import addresses, elsewhere, entry, queueing, sending
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
@@ -44,7 +44,210 @@ def silence(stage: str, before: int, **given: object) -> Effect:
 OFFERED = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}
 SIZED = {*OFFERED, "SIZE 10240000"}
 
+ALIASES = "inline:{a@b.test=c@b.test}"
+
 EFFECTS: dict[str, Effect] = {
+    "mydomain": Effect(
+        "site.test",
+        addresses.rewritten("a@host"),
+        "a@host.posthouse.test",
+        "a@host.site.test",
+        {"append_dot_mydomain": True},
+    ),
+    "myorigin": Effect(
+        "site.test",
+        addresses.sender_field("127.0.0.1"),
+        "alice@posthouse.test",
+        "alice@site.test",
+    ),
+    "append_dot_mydomain": Effect(
+        True, addresses.rewritten("a@host"), "a@host", "a@host.posthouse.test"
+    ),
+    "recipient_delimiter": Effect(
+        "+",
+        addresses.expanded("a+x@b.test"),
+        "a+x@b.test",
+        "c+x@b.test",
+        {"virtual_alias_maps": [ALIASES]},
+    ),
+    "propagate_unmatched_extensions": Effect(
+        [],
+        addresses.expanded("a+x@b.test"),
+        "c+x@b.test",
+        "c@b.test",
+        {"virtual_alias_maps": [ALIASES], "recipient_delimiter": "+"},
+    ),
+    "local_header_rewrite_clients": Effect(
+        ["192.0.2.0/24"],
+        addresses.sender_field("192.0.2.1"),
+        "alice",
+        "alice@posthouse.test",
+    ),
+    "remote_header_rewrite_domain": Effect(
+        "domain.invalid",
+        addresses.sender_field("192.0.2.1"),
+        "alice",
+        "alice@domain.invalid",
+    ),
+    "canonical_maps": Effect([ALIASES], addresses.rewritten("a@b.test"), "a@b.test", "c@b.test"),
+    "sender_canonical_maps": Effect(
+        [ALIASES], addresses.rewritten("a@b.test"), "a@b.test", "c@b.test"
+    ),
+    "recipient_canonical_maps": Effect(
+        [ALIASES], addresses.expanded("a@b.test"), "a@b.test", "c@b.test"
+    ),
+    "canonical_classes": Effect(
+        ["header_sender"],
+        addresses.rewritten("a@b.test"),
+        "c@b.test",
+        "a@b.test",
+        {"canonical_maps": [ALIASES]},
+    ),
+    "masquerade_domains": Effect(
+        ["b.test"], addresses.rewritten("a@x.b.test"), "a@x.b.test", "a@b.test"
+    ),
+    "masquerade_exceptions": Effect(
+        ["a"],
+        addresses.rewritten("a@x.b.test"),
+        "a@b.test",
+        "a@x.b.test",
+        {"masquerade_domains": ["b.test"]},
+    ),
+    "masquerade_classes": Effect(
+        ["envelope_recipient"],
+        addresses.rewritten("a@x.b.test"),
+        "a@b.test",
+        "a@x.b.test",
+        {"masquerade_domains": ["b.test"]},
+    ),
+    "virtual_alias_maps": Effect([ALIASES], addresses.expanded("a@b.test"), "a@b.test", "c@b.test"),
+    "virtual_alias_domains": Effect(
+        ["b.test"],
+        addresses.route("a@b.test"),
+        "DEFAULT outbound:b.test",
+        "ALIAS error:5.1.1 User unknown in virtual alias table",
+    ),
+    "virtual_alias_recursion_limit": Effect(
+        1,
+        addresses.expanded("a@b.test"),
+        "d@b.test",
+        "451 4.6.0 Alias expansion error",
+        {"virtual_alias_maps": ["inline:{a@b.test=c@b.test, c@b.test=d@b.test}"]},
+    ),
+    "virtual_alias_expansion_limit": Effect(
+        1,
+        addresses.expanded("a@b.test"),
+        "c@b.test d@b.test",
+        "451 4.6.0 Alias expansion error",
+        {"virtual_alias_maps": ["inline:{{a@b.test = c@b.test, d@b.test}}"]},
+    ),
+    "smtp_generic_maps": Effect(
+        [ALIASES], addresses.rewritten("a@b.test", "generic"), "a@b.test", "c@b.test"
+    ),
+    "relocated_maps": Effect(
+        [ALIASES], addresses.refused("a@b.test"), "", "550 5.1.6 User has moved to c@b.test"
+    ),
+    "transport_maps": Effect(
+        ["inline:{{b.test = error:5.7.1 no}}"],
+        addresses.route("a@b.test"),
+        "DEFAULT outbound:b.test",
+        "DEFAULT error:5.7.1 no",
+    ),
+    "sender_dependent_relayhost_maps": Effect(
+        ["inline:{a@b.test=[192.0.2.1]}"],
+        addresses.route("x@y.test", "a@b.test"),
+        "DEFAULT outbound:y.test",
+        "DEFAULT outbound:[192.0.2.1]",
+    ),
+    "always_bcc": Effect(
+        "all@archive.test",
+        addresses.recipients,
+        "bob@posthouse.test",
+        "bob@posthouse.test all@archive.test",
+    ),
+    "sender_bcc_maps": Effect([ALIASES], addresses.copy_of_sender("a@b.test"), "", "c@b.test"),
+    "recipient_bcc_maps": Effect(
+        [ALIASES], addresses.copy_of_recipient("a@b.test"), "", "c@b.test"
+    ),
+    "virtual_mailbox_domains": Effect(
+        ["ours.test"],
+        addresses.route("a@ours.test"),
+        "DEFAULT outbound:ours.test",
+        "VIRTUAL virtual:ours.test",
+    ),
+    "virtual_transport": Effect(
+        "lmtp:unix:/run/lmtp",
+        addresses.route("a@posthouse.test"),
+        "VIRTUAL virtual:posthouse.test",
+        "VIRTUAL lmtp:unix:/run/lmtp",
+    ),
+    "relay_domains": Effect(
+        ["theirs.test"],
+        addresses.route("a@theirs.test"),
+        "DEFAULT outbound:theirs.test",
+        "RELAY outbound:theirs.test",
+    ),
+    "relay_transport": Effect(
+        "lmtp:[192.0.2.1]",
+        addresses.route("a@theirs.test"),
+        "RELAY outbound:theirs.test",
+        "RELAY lmtp:[192.0.2.1]",
+        {"relay_domains": ["theirs.test"]},
+    ),
+    "default_transport": Effect(
+        "lmtp:[192.0.2.1]",
+        addresses.route("a@elsewhere.test"),
+        "DEFAULT outbound:elsewhere.test",
+        "DEFAULT lmtp:[192.0.2.1]",
+    ),
+    "relayhost": Effect(
+        "[192.0.2.1]",
+        addresses.route("a@elsewhere.test"),
+        "DEFAULT outbound:elsewhere.test",
+        "DEFAULT outbound:[192.0.2.1]",
+    ),
+    "mydestination": Effect(
+        ["b.test"],
+        addresses.route("a@b.test"),
+        "DEFAULT outbound:b.test",
+        "LOCAL virtual:posthouse.test",
+        {"local_transport": "virtual"},
+    ),
+    "local_transport": Effect(
+        "lmtp:unix:/run/lmtp",
+        addresses.route("a@b.test"),
+        "LOCAL :posthouse.test",
+        "LOCAL lmtp:unix:/run/lmtp",
+        {"mydestination": ["b.test"]},
+    ),
+    "local_recipient_maps": Effect(
+        ["inline:{x@b.test=x}"],
+        addresses.refused("a@b.test"),
+        "",
+        "550 5.1.1 User unknown in local recipient table",
+        {"mydestination": ["b.test"]},
+    ),
+    "relay_recipient_maps": Effect(
+        ["inline:{x@b.test=x}"],
+        addresses.refused("a@b.test"),
+        "",
+        "550 5.1.1 User unknown in relay recipient table",
+        {"relay_domains": ["b.test"]},
+    ),
+    "virtual_mailbox_maps": Effect(
+        ["inline:{x@posthouse.test=x}"],
+        addresses.refused("a@posthouse.test"),
+        "",
+        "550 5.1.1 User unknown in virtual mailbox table",
+    ),
+    "smtpd_reject_unlisted_recipient": Effect(
+        False,
+        entry.recipient,
+        "550 5.1.1 <bob@posthouse.test>: Recipient address rejected: User unknown in virtual "
+        "mailbox table",
+        "250 2.1.5 Ok",
+        {"virtual_mailbox_maps": ["inline:{x@posthouse.test=x}"]},
+    ),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
         "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"
@@ -80,43 +283,6 @@ EFFECTS: dict[str, Effect] = {
         sending.a_host_of_ours,
         "connect to 127.0.0.4[127.0.0.4]:2600: Connection refused",
         "mail for 127.0.0.4 loops back to myself",
-    ),
-    "default_transport": Effect(
-        "lmtp:[192.0.2.1]",
-        elsewhere.route("a@elsewhere.test"),
-        "DEFAULT outbound:elsewhere.test",
-        "DEFAULT lmtp:[192.0.2.1]",
-    ),
-    "relayhost": Effect(
-        "[192.0.2.1]",
-        elsewhere.route("a@elsewhere.test"),
-        "DEFAULT outbound:elsewhere.test",
-        "DEFAULT outbound:[192.0.2.1]",
-    ),
-    "relay_domains": Effect(
-        ["theirs.test"],
-        elsewhere.route("a@theirs.test"),
-        "DEFAULT outbound:theirs.test",
-        "RELAY outbound:theirs.test",
-    ),
-    "relay_transport": Effect(
-        "lmtp:[192.0.2.1]",
-        elsewhere.route("a@theirs.test"),
-        "RELAY outbound:theirs.test",
-        "RELAY lmtp:[192.0.2.1]",
-        {"relay_domains": ["theirs.test"]},
-    ),
-    "virtual_mailbox_domains": Effect(
-        ["ours.test"],
-        elsewhere.route("a@ours.test"),
-        "DEFAULT outbound:ours.test",
-        "VIRTUAL virtual:ours.test",
-    ),
-    "virtual_transport": Effect(
-        "lmtp:unix:/run/lmtp",
-        elsewhere.route("a@posthouse.test"),
-        "VIRTUAL virtual:posthouse.test",
-        "VIRTUAL lmtp:unix:/run/lmtp",
     ),
     "virtual_mailbox_base": Effect(
         "FOLDER",

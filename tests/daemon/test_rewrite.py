@@ -10,20 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import convert
+from support.address_rules import AddressRules
 from support.own_master import DaemonProcess, write_snapshot
 
 from mta.config.parameters import Parameters
-from mta.daemons.rewrite import Router
 from mta.ipc.connection import encode
 from mta.ipc.messages import (
     FRAME_LIMIT,
     DomainClass,
+    Expanded,
     Goodbye,
     Message,
     Refused,
     Resolve,
     Resolved,
     RewriteReply,
+    Rewritten,
 )
 from mta.master.channel import Bye, Command, Crossing
 from mta.proto.status import MailError
@@ -88,7 +90,7 @@ class Client:
     def send_raw(self, data: bytes) -> None:
         self._socket.send(data)
 
-    def hear(self) -> tuple[int, Resolved | Refused | Goodbye] | None:
+    def hear(self) -> tuple[int, Resolved | Rewritten | Expanded | Refused | Goodbye] | None:
         """The next reply; None at the end."""
         try:
             data = self._socket.recv(FRAME_LIMIT)
@@ -99,7 +101,7 @@ class Client:
         _, number, body = msgspec.msgpack.decode(data, type=tuple[int, int, RewriteReply])
         return number, body
 
-    def resolve(self, address: str) -> Resolved | Refused | Goodbye:
+    def resolve(self, address: str) -> Resolved | Rewritten | Expanded | Refused | Goodbye:
         self.send(self.number, Resolve(address))
         heard = self.hear()
         assert heard is not None
@@ -127,6 +129,7 @@ ROUTES = [
     ("postmaster@Relayed.test", "postmaster@relayed.test", RELAY, "inward", "relayed.test"),
     ("u@inside.relayed.test", "u@inside.relayed.test", RELAY, "inward", "inside.relayed.test"),
     ("user@sub.relayed.test", "user@sub.relayed.test", DEFAULT, "smtp", "sub.relayed.test"),
+    ("user", "user@posthouse.test", DEFAULT, "smtp", None),
     ("root@posthouse.test", "root@posthouse.test", DEFAULT, "smtp", "posthouse.test"),
     ("postmaster@other.test", "postmaster@other.test", DEFAULT, "smtp", "other.test"),
     ("double-bounce@example.org", "double-bounce@example.org", VIRTUAL, "virtual", "example.org"),
@@ -139,7 +142,7 @@ def test_routes(short_path: Path, listener: socket.socket) -> None:
         for address, canonical, domain_class, transport, nexthop in ROUTES:
             expected = Resolved(canonical, domain_class, transport, nexthop or "posthouse.test")
             assert client.resolve(address) == expected
-        for address in ("", "user", "user@", "a b@example.org", "us..er@x", "üser@example.org"):
+        for address in ("", "user@", "a b@example.org", "us..er@x", "üser@example.org"):
             reply = client.resolve(address)
             assert isinstance(reply, Refused)
             assert (reply.status.code, reply.status.enhanced) == (550, "5.1.3")
@@ -225,7 +228,7 @@ def test_strangers_reach_the_named_domains_alone(
     parameters = convert({**PARAMETERS, "virtual_mailbox_domains": []}, Parameters)
     text = f'"{local}"@{domain}' if quoted else f"{local}@{domain}"
     try:
-        resolved = Router(parameters, ()).resolve(f"@relayed.test:{text}" if route else text)
+        resolved = AddressRules(parameters).resolve(f"@relayed.test:{text}" if route else text)
     except MailError:
         return
     assert resolved.address.rpartition("@")[2] == domain.lower()

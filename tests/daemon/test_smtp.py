@@ -5,7 +5,7 @@ The test plays the master, the queue manager, the resolver and the hosts.
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from support.waiting import wait_until
 from mta.ipc.connection import encode
 from mta.ipc.messages import (
     FRAME_LIMIT,
+    AddressRole,
     Deliver,
     DeliverRecipient,
     FindAddresses,
@@ -32,6 +33,9 @@ from mta.ipc.messages import (
     Outcomes,
     Refused,
     ResolverRequest,
+    Rewrite,
+    RewriteRequest,
+    Rewritten,
 )
 from mta.master.channel import Command, Crossing
 from mta.proto.status import Disposition, Status
@@ -86,6 +90,16 @@ class Bench:
 
     def store(self, path: Path, *scripts: Script) -> SmtpPeer:
         return self._stack.enter_context(SmtpPeer(*scripts, path=path, lmtp=True))
+
+    def rewrite(self, answer: Callable[[str], str | Message]) -> ScriptedService[Rewrite]:
+        """What rewrite says of an address."""
+
+        def reply(request: Rewrite, _: list[int]) -> Message:
+            said = answer(request.address)
+            return Rewritten(said, 1) if isinstance(said, str) else said
+
+        script = ScriptedService[Rewrite](self.directory, "private/rewrite", RewriteRequest, reply)
+        return self._stack.enter_context(script)
 
     def deliver(
         self, *recipients: str, nexthop: str = "x.test", content: bytes = CONTENT
@@ -318,7 +332,42 @@ def test_a_delivery_in_hand_is_finished_when_the_agent_retires(bench: Bench) -> 
     assert bench.daemon.ended() == 0
 
 
+class TestGenericMaps:
+    def test_other_hosts_see_other_addresses_and_the_log_does_not(self, bench: Bench) -> None:
+        bench.start(smtp_generic_maps=["texthash:/etc/generic"])
+        rewrite = bench.rewrite(lambda address: address.replace("posthouse.test", "isp.test"))
+        peer = bench.peer()
+        content = b"From: a@posthouse.test\r\nX: 1\r\n\r\na@posthouse.test\r\n"
+        outcomes = bench.deliver("r@x.test", "s@posthouse.test", content=content)
+        assert {each.disposition for each in outcomes.outcomes} == {Disposition.DELIVERED}
+        (message,) = peer.messages
+        assert message.sender == "sender@isp.test"
+        assert message.recipients == ("r@x.test", "s@isp.test")
+        assert message.content == content.replace(b"From: a@posthouse", b"From: a@isp")
+        assert [line["to"] for line in bench.daemon.events("delivery")] == [
+            "r@x.test",
+            "s@posthouse.test",
+        ]
+        assert {each.role for each in rewrite.requests} == {AddressRole.GENERIC}
+
+    def test_a_table_out_of_order_defers(self, bench: Bench) -> None:
+        bench.start(smtp_generic_maps=["texthash:/etc/generic"])
+        bench.rewrite(lambda _: Refused(Status(451, "4.3.0", "A table is out of order")))
+        peer = bench.peer()
+        outcome = only(bench.deliver("r@x.test"))
+        assert outcome.disposition is Disposition.DEFERRED
+        assert outcome.status.enhanced == "4.3.0"
+        assert peer.visits == []
+
+
 class TestLmtp:
+    def test_a_mail_store_gets_our_own_addresses(self, bench: Bench) -> None:
+        bench.start("lmtp", smtp_generic_maps=["texthash:/etc/generic"])
+        path = bench.directory / "store"
+        store = bench.store(path)
+        assert only(bench.deliver(nexthop=f"unix:{path}")).status.code == 250
+        assert store.messages[0].sender == "sender@posthouse.test"
+
     def test_a_store_at_a_unix_socket(self, bench: Bench) -> None:
         bench.start("lmtp")
         path = bench.directory / "store"

@@ -146,8 +146,10 @@ class TestRelaying:
             ([], "smtp", "x@relayed.test", 250),
             ([], "", "x@relayed.test", 250),
             ([], "smtp", "x@sub.relayed.test", 554),
-            ([], "smtp", '"x@elsewhere.test"@relayed.test', 250),
-            ([], "smtp", "x%elsewhere.test@relayed.test", 250),
+            ([], "smtp", '"x@elsewhere.test"@relayed.test', 554),
+            ([], "smtp", "x%elsewhere.test@relayed.test", 554),
+            ([], "smtp", "elsewhere.test!x@relayed.test", 554),
+            (["127.0.0.0/8"], "smtp", "x%elsewhere.test@relayed.test", 250),
             ([], "smtp", "@relayed.test:x@elsewhere.test", 554),
         ],
     )

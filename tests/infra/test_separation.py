@@ -22,6 +22,7 @@ USERS = {
     "qmgr": "mta",
     "cleanup": "mta",
     "rewrite": "mta",
+    "lookup": "mta",
     "smtp": "mtanet",
     "resolver": "mtanet",
     "outbound": "mtanet",

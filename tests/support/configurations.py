@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from mta.config.parameters import Parameters
+from mta.config.tables import TABLE_PARAMETERS
 from mta.config.validate import CONTROL, fields_of, is_duration
 from mta.util.duration import format_duration
 
@@ -47,7 +48,34 @@ _ADDED: Final = {
     "virtual": ("vmail", "ipc:private"),
     "cleanup": ("mta", "ipc:private"),
     "error": ("mta", "ipc:private"),
+    "rewrite": ("mta", "ipc:private"),
+    "lookup": ("mta", "ipc:private"),
 }
+_ENTRIES: Final = st.dictionaries(
+    _DOMAINS.map("@".__add__) | _LABELS | _DOMAINS,
+    _DOMAINS.map("x@".__add__),
+    min_size=1,
+    max_size=3,
+).map(lambda entries: ", ".join(f"{key}={value}" for key, value in entries.items()))
+_TABLES: Final = st.lists(
+    st.one_of(
+        _ENTRIES.map(lambda entries: f"inline:{{{entries}}}"),
+        st.sampled_from(
+            (
+                "static:x@example.net",
+                "pcre:{{/^(a+)+$/ x@example.net}}",
+                "regexp:{{/^b(.*)@/ ${1}@example.net}}",
+                "cidr:{{192.0.2.0/24 yes}}",
+                "unionmap:{static:a@b.example, inline:{c=d@e.example}}",
+                "socketmap:inet:127.0.0.1:1:nobody",
+                "cdb:/nonexistent/table",
+                "texthash:/",
+                "inline:{",
+            )
+        ),
+    ),
+    max_size=2,
+)
 # What a pattern alone would hardly ever bring.
 _LIKELY: Final[dict[str, st.SearchStrategy[Any]]] = {
     "mynetworks": st.lists(_NETWORKS, max_size=3),
@@ -59,6 +87,13 @@ _LIKELY: Final[dict[str, st.SearchStrategy[Any]]] = {
     "virtual_transport": _TRANSPORTS,
     "relay_transport": _TRANSPORTS,
     "myhostname": _DOMAINS,
+    "local_transport": _TRANSPORTS,
+    **{
+        name: st.lists(_DOMAINS, max_size=2)
+        for name in ("mydestination", "virtual_alias_domains", "masquerade_domains")
+    },
+    "local_header_rewrite_clients": st.lists(_NETWORKS, max_size=2),
+    **dict.fromkeys(TABLE_PARAMETERS, _TABLES),
 }
 
 

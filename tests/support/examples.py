@@ -4,8 +4,8 @@
     profile, services                   services.yml, likewise
     posthouse_...                       the local inventory, rendered by the role's templates
 
-A main.yml and a services.yml of one section belong together. A block that is none of these is a
-problem: then nobody has tried it.
+A main.yml and a services.yml of one section belong together. Tables that the page shows are there
+(support.shown_tables). A block that is none of these is a problem: then nobody has tried it.
 """
 
 import re
@@ -26,6 +26,7 @@ from mta.config.problems import Problems
 from mta.config.source import parse
 from support.certificates import Pair
 from support.documents import Block, blocks, spans
+from support.shown_tables import lay_out
 
 __all__ = ["REPOSITORY", "command_problems", "configuration_problems"]
 
@@ -46,6 +47,7 @@ _PLACEHOLDERS: Final = {"PROFILE": "hub"}
 def configuration_problems(page: str, text: str, folder: Path, pair: Pair) -> list[str]:
     """What is wrong with the page's YAML; `pair` stands for certificates that examples name."""
     found: list[str] = []
+    text = lay_out(page, text, folder)
     examples = [block for block in blocks(page, text) if block.language in ("yaml", "yml")]
     for block in examples:
         problems = Problems()

@@ -43,6 +43,10 @@ class Mta(ABC):
     def start(self, relay_to: int) -> None:
         """Listen on 127.0.0.1, and send mail for others than SINK to that port there."""
         self.prepare(relay_to)
+        self.run_with_configuration()
+
+    def run_with_configuration(self) -> None:
+        """Listen, with the configuration that is there."""
         self.enclosure.start(*self.program)
         wait_until(self._listens, f"{self.package} to listen\n{self.enclosure.story()}", _START)
 

@@ -9,7 +9,10 @@ __all__ = ["ENOUGH", "ROWS", "SHIPPED", "has_row"]
 
 SHIPPED: Final = Path(__file__).resolve().parents[2] / "mta" / "config" / "profiles"
 
-_CORE = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "outbound", "bounce", "discard"}
+_CORE = {
+    *("log", "qmgr", "smtp", "cleanup", "rewrite", "lookup", "resolver", "outbound"),
+    *("bounce", "discard"),
+}
 ROWS: Final[dict[str, set[str]]] = {
     "hub": _CORE | {"error", "lmtp", "virtual"},
     "relay": _CORE | {"error"},

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from mta.config.snapshot import Snapshot
-from mta.daemons.rewrite import Router
 from mta.ipc.connection import MessageTypes, encode
 from mta.ipc.messages import (
     FRAME_LIMIT,
@@ -26,6 +25,7 @@ from mta.ipc.messages import (
 from mta.master.channel import Crossing
 from mta.proto.envelope import Recipient
 from mta.proto.status import MailError, Status
+from support.address_rules import AddressRules
 from support.dialogue import Dialogue
 from support.own_master import DaemonProcess, write_snapshot
 
@@ -82,14 +82,14 @@ class Rewrite(Service):
     def __init__(self, path: Path, snapshot: Snapshot) -> None:
         self.open = threading.Event()
         self.open.set()
-        self._router = Router(snapshot.parameters, ())
+        self._rules = AddressRules(snapshot.parameters)
         super().__init__(path, RewriteRequest)
 
     def serve(self, requests: Iterator[tuple[int, Any]], connection: socket.socket) -> None:
         for number, request in requests:
             self.open.wait()
             try:
-                reply: Message = self._router.resolve(request.address)
+                reply: Message = self._rules.answer(request)
             except MailError as error:
                 reply = Refused(error.status, error.reason)
             connection.send(encode(number, reply))

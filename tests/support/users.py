@@ -1,14 +1,18 @@
 """Do something as another user, with that user's groups and none of root's."""
 
+import contextlib
 import grp
 import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["STRANGER", "attempt_as", "identity"]
+from support.needs import missing
+
+__all__ = ["STRANGER", "attempt_as", "identity", "ordinary_user"]
 
 STRANGER: Final = "54321"  # a uid without a name, a group or anything of its own
 
@@ -55,3 +59,16 @@ def attempt_as(user: str, expression: str, directory: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Without root's right to read everything."""
+    if missing("root"):
+        yield
+        return
+    os.seteuid(int(STRANGER))
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -7,6 +7,7 @@ from mta.daemons.cleanup.commit import CommitStage
 from mta.daemons.cleanup.conversation import Conversation
 from mta.daemons.cleanup.message import Admission
 from mta.ipc.qmgr import QmgrClient
+from mta.ipc.rewrite import RewriteClient
 from mta.master.daemon import Context
 from mta.queue.committer import Committer
 from mta.queue.store import QueueStore
@@ -21,7 +22,9 @@ class CleanupHandler:
         self._context = context
         self._store = QueueStore()
         self._committer = Committer(self._store.descriptor, context.loop, context.log)
-        self._qmgr = QmgrClient(context.loop, context.parameters.ipc_timeout, context.log)
+        timeout = context.parameters.ipc_timeout
+        self._qmgr = QmgrClient(context.loop, timeout, context.log)
+        self._rewrite = RewriteClient(context.loop, timeout, context.log)
         self._admission = Admission(self._store, self._committer, context.parameters)
         self._commit = CommitStage(self._committer, self._qmgr, context.log)
 
@@ -38,6 +41,7 @@ class CleanupHandler:
         return Conversation(
             client,
             self._admission,
+            self._rewrite,
             self._commit,
             log=self._context.log,
             used=self._context.used,
@@ -51,4 +55,5 @@ class CleanupHandler:
         """Finish what is being flushed and put all away."""
         await self._committer.close()
         self._qmgr.close()
+        self._rewrite.close()
         self._store.close()

@@ -1,7 +1,8 @@
-"""The second stage: the header section, judged before a single octet goes to the disk.
+"""The third stage: the header section, judged before a single octet goes to the disk.
 
 What is put before the message: Received always; Date and Message-ID if it has none. The message
-itself stays as it is, but for an empty line where header and body are not parted by one.
+itself stays as it is, but for an empty line where header and body are not parted by one, and for
+the addresses that rewriting.py changes.
 """
 
 import time
@@ -27,6 +28,11 @@ class HeaderStage:
         """The message's own id, or the one it was given, without angle brackets."""
         return self._scanner.message_id
 
+    @property
+    def section(self) -> bytes:
+        """The header section as it came, once it is complete."""
+        return self._scanner.section
+
     def add(self, content: bytes) -> bool:
         """Take content; True once the header section is complete.
 
@@ -44,8 +50,12 @@ class HeaderStage:
         self._scanner.end()
         self._judge(len(self._scanner.section))
 
-    def opening(self, envelope: Envelope) -> list[bytes]:
-        """The content up to where it is now, our own fields first."""
+    def opening(self, envelope: Envelope, section: bytes) -> list[bytes]:
+        """The content up to where it is now, our own fields first.
+
+        `envelope` is the one that came, for the trace tells of that and names nobody whom aliases
+        and copies added; `section` stands in for the one that came.
+        """
         scanner = self._scanner
         hostname = self._parameters.myhostname
         offset = time.localtime(envelope.arrived).tm_gmtoff
@@ -58,7 +68,7 @@ class HeaderStage:
         if not scanner.has_message_id:
             scanner.message_id = message_id(self._queue_id, hostname)
             prefix += f"Message-ID: <{scanner.message_id}>\r\n".encode("ascii")
-        pieces = (prefix, scanner.section, scanner.separator, scanner.rest)
+        pieces = (prefix, section, scanner.separator, scanner.rest)
         return [piece for piece in pieces if piece]
 
     def _judge(self, size: int) -> None:

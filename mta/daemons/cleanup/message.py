@@ -6,8 +6,10 @@ import time
 from mta.config.parameters import Parameters
 from mta.daemons.cleanup.envelope import EnvelopeStage
 from mta.daemons.cleanup.headers import HeaderStage
+from mta.daemons.cleanup.rewriting import RewriteStage, Rules
 from mta.ipc.messages import Begin
-from mta.proto.envelope import Recipient
+from mta.ipc.rewrite import RewriteClient
+from mta.proto.envelope import Envelope, Recipient
 from mta.proto.status import MailError, permanent
 from mta.queue.committer import Committer
 from mta.queue.queue_id import new_queue_id
@@ -19,9 +21,12 @@ __all__ = ["Admission", "IncomingMessage"]
 
 
 class IncomingMessage:
-    """One message; any MailError of `add` and `seal` is final, `discard` it then."""
+    """One message; any MailError of the methods is final, `discard` it then.
 
-    def __init__(self, root: int, begin: Begin, parameters: Parameters) -> None:
+    While it `must_ask`, `ask` comes before anything else.
+    """
+
+    def __init__(self, root: int, begin: Begin, parameters: Parameters, rules: Rules) -> None:
         now = time.time()
         self.queue_id = new_queue_id(now, os.urandom(8))
         self.size = 0  # octets of the message as it came
@@ -29,6 +34,8 @@ class IncomingMessage:
         self._size_limit = parameters.message_size_limit
         self._envelope = EnvelopeStage(begin, now)
         self._headers = HeaderStage(parameters, self.queue_id)
+        self._rules = rules
+        self._rewriting: RewriteStage | None = None  # until its answers are there
         self._writer: QueueWriter | None = None  # once the header section is complete
 
     @property
@@ -57,11 +64,28 @@ class IncomingMessage:
             elif self._headers.add(content):
                 self._open()
 
-    def seal(self) -> None:
-        """The message is whole: make its queue file complete, but not yet durable."""
-        if self._writer is None:
+    def end(self) -> None:
+        """The content is over."""
+        if self._writer is None and self._rewriting is None:
             self._headers.end()
             self._open()
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether what becomes of the message's addresses is not known yet."""
+        return self._rewriting is not None
+
+    async def ask(self, client: RewriteClient) -> None:
+        """Find it out."""
+        stage = self._rewriting
+        assert stage is not None
+        came = stage.envelope
+        await stage.ask(client)
+        self._rewriting = None
+        self._write(came, stage)
+
+    def seal(self) -> None:
+        """The message is whole: make its queue file complete, but not yet durable."""
         self.writer.seal()
 
     def discard(self) -> None:
@@ -71,8 +95,15 @@ class IncomingMessage:
 
     def _open(self) -> None:
         envelope = self._envelope.close()
-        self._writer = QueueWriter(self._root, self.queue_id, envelope)
-        for piece in self._headers.opening(envelope):
+        stage = RewriteStage(self._rules, envelope, self._headers.section)
+        if stage.must_ask:
+            self._rewriting = stage
+        else:
+            self._write(envelope, stage)
+
+    def _write(self, came: Envelope, stage: RewriteStage) -> None:
+        self._writer = QueueWriter(self._root, self.queue_id, stage.envelope)
+        for piece in self._headers.opening(came, stage.section):
             self._writer.write(piece)
 
 
@@ -87,9 +118,10 @@ class Admission:
         self._store = store
         self._committer = committer
         self._parameters = parameters
+        self._rules = Rules(parameters)
 
     def admit(self, begin: Begin) -> IncomingMessage:
         """Open a message; a temporary MailError (452 4.3.1) while the queue cannot take it."""
         if self._committer.sick:
             raise MailError(NO_SPACE, "the last flush failed")
-        return IncomingMessage(self._store.descriptor, begin, self._parameters)
+        return IncomingMessage(self._store.descriptor, begin, self._parameters, self._rules)

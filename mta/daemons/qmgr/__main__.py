@@ -52,7 +52,7 @@ CONFIGURATION PARAMETERS
     delay_warning_time soft_bounce queue_run_delay qmgr_message_active_limit
     initial_destination_concurrency default_destination_concurrency_limit
     default_destination_concurrency_failed_cohort_limit default_destination_recipient_limit
-    delivery_timeout ipc_timeout service_checkin_time
+    delivery_timeout ipc_timeout sender_dependent_relayhost_maps service_checkin_time
 
 FILES
     incoming/, deferred/, hold/, corrupt/ - queue files; pid/qmgr.lock - one queue manager a queue
@@ -72,7 +72,7 @@ from mta.daemons.qmgr.manager import Manager
 from mta.daemons.qmgr.reporting import Reporter
 from mta.daemons.qmgr.transport import transports_of
 from mta.ipc.bounce import BounceClient
-from mta.ipc.messages import Accepted, Arrived, GiveUp, QmgrRequest
+from mta.ipc.messages import Accepted, Arrived, GiveUp, QmgrRequest, Resolved
 from mta.ipc.rewrite import RewriteClient
 from mta.ipc.server import RequestServer, ServerConnection
 from mta.master.daemon import Context, Needs, run
@@ -106,7 +106,7 @@ class QmgrHandler(RequestServer[QmgrRequest]):
         self._manager = Manager(
             store=self._store,
             deliveries=Deliveries(
-                self._rewrite.resolve,
+                self._resolve,
                 transports_of(context.snapshot, parameters, context.loop, context.log),
                 recipient_limit=parameters.default_destination_recipient_limit,
                 soft_bounce=parameters.soft_bounce,
@@ -119,6 +119,11 @@ class QmgrHandler(RequestServer[QmgrRequest]):
             log=context.log,
         )
         self._watch = asyncio.ensure_future(self._manager.watch())
+
+    async def _resolve(self, sender: str, address: str) -> Resolved:
+        """The route of a recipient: by the sender, where that matters."""
+        by_sender = bool(self._context.parameters.sender_dependent_relayhost_maps)
+        return await self._rewrite.resolve(address, sender=sender if by_sender else "")
 
     def connect(
         self, client: socket.socket, listener: str, finished: Callable[[], None]

@@ -36,7 +36,7 @@ class Deliveries:
 
     def __init__(
         self,
-        resolve: Callable[[str], Awaitable[Resolved]],
+        resolve: Callable[[str, str], Awaitable[Resolved]],
         transports: Mapping[str, Transport],
         *,
         recipient_limit: int,
@@ -66,7 +66,7 @@ class Deliveries:
         arrived = message.envelope.arrived
         unroutable: list[Outcome] = []
         routes: dict[tuple[str, str], list[DeliverRecipient]] = {}
-        for index, found in (await self._routes(recipients)).items():
+        for index, found in (await self._routes(message.envelope.sender, recipients)).items():
             recipient = recipients[index]
             if isinstance(found, NotListening):
                 self._log.warning("request_lost", queue_id=message.queue_id, reason=found.reason)
@@ -91,22 +91,24 @@ class Deliveries:
             for request in requests:
                 tasks.create_task(request)
 
-    async def _routes(self, recipients: Mapping[int, Recipient]) -> dict[int, Resolved | MailError]:
+    async def _routes(
+        self, sender: str, recipients: Mapping[int, Recipient]
+    ) -> dict[int, Resolved | MailError]:
         found: dict[int, Resolved | MailError] = {}
         for group in _groups(list(recipients.items()), _RESOLVING):
             if len(group) == 1:  # most messages: no need of a task
                 index, recipient = group[0]
-                found[index] = await self._route(recipient.address)
+                found[index] = await self._route(sender, recipient.address)
                 continue
             routes = await asyncio.gather(
-                *(self._route(recipient.address) for _, recipient in group)
+                *(self._route(sender, recipient.address) for _, recipient in group)
             )
             found.update(zip((index for index, _ in group), routes, strict=True))
         return found
 
-    async def _route(self, address: str) -> Resolved | MailError:
+    async def _route(self, sender: str, address: str) -> Resolved | MailError:
         try:
-            resolved = await self._resolve(address)
+            resolved = await self._resolve(sender, address)
         except MailError as error:
             return error
         return resolved if resolved.transport else MailError(_ROUTE_MISSING)

@@ -5,7 +5,7 @@ Nothing of it is ours before `commit` returns a queue id; until then `abort` und
 
 from msgspec import Struct
 
-from mta.daemons.smtpd.policy import check_relay
+from mta.daemons.smtpd.policy import check_listed, check_relay
 from mta.daemons.smtpd.storage import Storage
 from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.messages import Resolved
@@ -25,6 +25,7 @@ class Services(Struct, frozen=True):
     cleanup: CleanupClient
     mynetworks: Networks
     storage: Storage
+    reject_unlisted: bool  # recipients that do not exist, as far as tables tell
 
 
 class MailTransaction:
@@ -58,7 +59,8 @@ class MailTransaction:
 
         MailError if it is refused.
         """
-        resolved = self._services.rewrite.known(rcpt.address)
+        listed = self._services.reject_unlisted
+        resolved = self._services.rewrite.known(rcpt.address, listed=listed)
         if resolved is None:
             return False
         self._add(rcpt, resolved)
@@ -66,7 +68,8 @@ class MailTransaction:
 
     async def add_recipient(self, rcpt: Rcpt) -> None:
         """Resolve and check one recipient; MailError if it is refused."""
-        self._add(rcpt, await self._services.rewrite.resolve(rcpt.address))
+        listed = self._services.reject_unlisted
+        self._add(rcpt, await self._services.rewrite.resolve(rcpt.address, listed=listed))
 
     def begin_content(self, origin: Origin) -> None:
         """Open the way to cleanup; MailError while the queue takes no message."""
@@ -108,4 +111,5 @@ class MailTransaction:
     def _add(self, rcpt: Rcpt, resolved: Resolved) -> None:
         trusted = self._client in self._services.mynetworks
         check_relay(resolved, rcpt.original, trusted=trusted)
+        check_listed(resolved, rcpt.original)
         self.recipients.append(Recipient(resolved.address, rcpt.original))

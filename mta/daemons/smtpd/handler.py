@@ -32,6 +32,7 @@ class SmtpdHandler:
             self._cleanup,
             Networks(parameters.mynetworks),
             Storage(parameters, context.loop.time, context.log),
+            parameters.smtpd_reject_unlisted_recipient,
         )
         self._opening: set[asyncio.Task[None]] = set()  # the loop itself does not keep tasks alive
         self._terms = Terms(

@@ -1,5 +1,6 @@
 """The delivery agent for other hosts: requests in; destinations, hosts and sessions; outcomes out.
 
+    generic        the addresses as other hosts are to see them, where that is set
     destinations   a nexthop becomes an itinerary, with what the resolver knows
     hosts          the itinerary: in which order, and which hosts are ourselves
     attempt        one request along the itinerary
@@ -11,7 +12,7 @@ The same for SMTP and for LMTP; what differs is said when it is made.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service, Snapshot
@@ -19,11 +20,13 @@ from mta.delivery.agent import DeliveryAgent, Result
 from mta.delivery.client.attempt import Attempt, Means
 from mta.delivery.client.cache import SessionCache
 from mta.delivery.client.destinations import LMTP_PORT, Destinations
+from mta.delivery.client.generic import Appearance, GenericMaps
 from mta.delivery.client.hosts import HostOrder, Ourselves
 from mta.delivery.client.session import ClientSession, Endpoint, Terms
 from mta.delivery.content import ContentReader
 from mta.ipc.messages import Deliver
 from mta.ipc.resolver import ResolverClient
+from mta.ipc.rewrite import RewriteClient
 from mta.util.log import Log
 from mta.util.routes import is_local_address
 
@@ -33,12 +36,17 @@ __all__ = ["RemoteAgent", "RemoteDelivery"]
 class RemoteDelivery:
     """A deliverer: each request is an attempt of its own, all share the kept sessions."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, generic: GenericMaps | None = None) -> None:
         self._means = means
+        self._generic = generic
 
-    def __call__(self, request: Deliver, content: ContentReader) -> Awaitable[list[Result]]:
+    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
         """Deliver to all recipients of a request."""
-        return Attempt(request, content, self._means).run()
+        if self._generic is None:
+            appearance = Appearance({}, content)
+        else:
+            appearance = await self._generic.appearance(request, content)
+        return await Attempt(request, appearance, self._means).run()
 
 
 class RemoteAgent(DeliveryAgent):
@@ -59,6 +67,10 @@ class RemoteAgent(DeliveryAgent):
         # A domain takes two look-ups, one after the other: MX, then addresses.
         patience = parameters.ipc_timeout + 2 * parameters.dns_timeout
         self._resolver = ResolverClient(loop, patience, log)
+        self._rewrite = RewriteClient(loop, parameters.ipc_timeout, log)
+        generic = None
+        if parameters.smtp_generic_maps and not lmtp:
+            generic = GenericMaps(self._rewrite, parameters.header_size_limit)
         self._cache = SessionCache(
             loop,
             time_limit=parameters.smtp_connection_cache_time_limit,
@@ -90,9 +102,10 @@ class RemoteAgent(DeliveryAgent):
             session_limit=parameters.smtp_mx_session_limit,
             log=log,
         )
-        super().__init__(service.name, log, used, RemoteDelivery(means))
+        super().__init__(service.name, log, used, RemoteDelivery(means, generic))
 
     async def stop(self) -> None:
         """End the kept sessions."""
         self._cache.close()
         self._resolver.close()
+        self._rewrite.close()

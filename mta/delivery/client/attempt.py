@@ -27,9 +27,9 @@ from msgspec.structs import replace
 
 from mta.delivery.agent import Result
 from mta.delivery.client.cache import CachedSession, SessionCache
+from mta.delivery.client.generic import Appearance
 from mta.delivery.client.hosts import Itinerary
 from mta.delivery.client.session import Endpoint, Mail, SessionFailed, Verdict
-from mta.delivery.content import ContentReader
 from mta.ipc.client import Unavailable
 from mta.ipc.messages import Deliver, DeliverRecipient
 from mta.proto.status import INTERNAL_ERROR, MailError, Status
@@ -59,9 +59,9 @@ class Means(Struct, frozen=True, kw_only=True):
 class Attempt:
     """The recipients of one request that are left, and what was said of each."""
 
-    def __init__(self, request: Deliver, content: ContentReader, means: Means) -> None:
+    def __init__(self, request: Deliver, appearance: Appearance, means: Means) -> None:
         self._request = request
-        self._content = content
+        self._appearance = appearance
         self._means = means
         self._left: list[DeliverRecipient] = list(request.recipients)
         self._results: dict[int, Result] = {}
@@ -169,11 +169,12 @@ class Attempt:
 
     async def _transact(self, session: CachedSession, nexthop: str) -> list[Verdict]:
         """Offer the message for all that are left, and put the session back."""
+        seen = self._appearance
         mail = Mail(
-            self._request.sender,
-            tuple([each.address for each in self._left]),
+            seen.of(self._request.sender),
+            tuple([seen.of(each.address) for each in self._left]),
             self._request.body_8bit,
-            self._content,
+            seen.content,
         )
         try:
             verdicts = await session.deliver(mail)

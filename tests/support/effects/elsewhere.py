@@ -13,9 +13,9 @@ from mta.commands.host import keepers_of
 from mta.config.render import render_supervisord
 from mta.daemons.bounce.story import addressee, returned
 from mta.daemons.cleanup.message import IncomingMessage
+from mta.daemons.cleanup.rewriting import Rules
 from mta.daemons.log.handler import LogHandler
 from mta.daemons.resolver.handler import ResolverHandler
-from mta.daemons.rewrite import Router
 from mta.daemons.virtual import VirtualMailboxes
 from mta.delivery.content import ContentReader
 from mta.ipc.messages import Begin, Deliver, DeliverRecipient
@@ -41,7 +41,6 @@ __all__ = [
     "owner_of_queue_files",
     "reporting",
     "returned_whole",
-    "route",
     "time_to_check_in",
 ]
 
@@ -58,7 +57,9 @@ def content_refused(content: bytes) -> Callable[[Scene], str]:
         to = (Recipient("bob@posthouse.test", "bob@posthouse.test"),)
         begin = Begin("a@example.org", _ORIGIN, False, (), b"", False)
         with scene.queue() as store:
-            message = IncomingMessage(store.descriptor, begin, scene.parameters)
+            message = IncomingMessage(
+                store.descriptor, begin, scene.parameters, Rules(scene.parameters)
+            )
             try:
                 message.add(to, content)
             except MailError as error:
@@ -84,18 +85,7 @@ def reporting(scene: Scene) -> tuple[str, str]:
     return found.sender, found.address
 
 
-# rewrite, virtual, resolver
-
-
-def route(address: str) -> Callable[[Scene], str]:
-    """Where mail for the address goes: class, transport and nexthop."""
-
-    def look(scene: Scene) -> str:
-        rows = [row.name for row in scene.snapshot.services]
-        found = Router(scene.parameters, rows).resolve(address)
-        return f"{found.domain_class.name} {found.transport}:{found.nexthop}"
-
-    return look
+# virtual, resolver
 
 
 def delivered_to(scene: Scene) -> str:

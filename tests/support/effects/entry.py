@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
-from mta.daemons.rewrite import RewriteHandler
+from mta.daemons.rewrite.handler import RewriteHandler
 from mta.daemons.smtpd.handler import SmtpdHandler
 from mta.ipc.messages import Begin, CleanupRequest, Committed
 from mta.ipc.server import RequestServer
@@ -22,6 +22,7 @@ __all__ = [
     "greeting",
     "patience_for_a_command",
     "patience_for_content",
+    "recipient",
     "relaying",
     "room_for_mail",
     "the_101st_recipient",
@@ -135,6 +136,11 @@ def encryption(scene: Scene) -> str:
 def relaying(scene: Scene) -> str:
     """What a client from 127.0.0.1 hears for a domain that is not ours."""
     return _asking(scene, "MAIL FROM:<a@example.org>", _STRANGE)
+
+
+def recipient(scene: Scene) -> str:
+    """What a client hears for bob@posthouse.test."""
+    return _asking(scene, "MAIL FROM:<a@example.org>", "RCPT TO:<bob@posthouse.test>")
 
 
 def room_for_mail(scene: Scene) -> str:

@@ -11,7 +11,7 @@ from mta.config.parameters import Parameters
 from mta.daemons.qmgr.__main__ import QmgrHandler
 from mta.daemons.qmgr.message import Attempt, Postpone
 from mta.daemons.qmgr.transport import Suspended, transports_of
-from mta.daemons.rewrite import RewriteHandler
+from mta.daemons.rewrite.handler import RewriteHandler
 from mta.ipc.messages import Deliver, DeliverRecipient, Outcome, Outcomes
 from mta.ipc.server import RequestServer
 from mta.proto.envelope import Envelope

@@ -212,6 +212,19 @@ ROOTS = (
         "expected a file that mtanet can read, got root mtatls 0600; chmod 0640, and chgrp to a "
         "group of the row's user alone (mtatls)",
     ),
+    Plant(
+        "a table that rewrite cannot read",
+        "tables/relocated",
+        chmod(0o600),
+        "expected a table that mta can read, got root root 0600; chmod 0640, and chgrp to a group "
+        "of mta alone",
+    ),
+    Plant(
+        "a way to tables that nobody can pass",
+        "tables",
+        chmod(0o700),
+        "expected a way that is open to mta, got root root 0700; chmod o+x",
+    ),
 )
 EVERYBODY = "expected what everybody could not change, got "
 ANYBODYS = (
@@ -233,6 +246,8 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
     """A healthy host: rendered, with mailboxes and a key; the folder that all lies in."""
     base = folder.directory.parent
     (base / "mail").mkdir(mode=0o700)
+    (base / "tables").mkdir()
+    (base / "tables" / "relocated").write_text("old@posthouse.test new@example.org\n")
     pair = make_pair(base / "tls")
     pair.key.chmod(0o640)
     if separated():
@@ -243,6 +258,7 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
         "smtpd_tls_security_level: may\n"
         f"smtpd_tls_cert_file: {pair.certificate}\n"
         f"smtpd_tls_key_file: {pair.key}\n"
+        f"relocated_maps: ['texthash:{base}/tables/relocated']\n"
     )
     run_mta("render")
     return base

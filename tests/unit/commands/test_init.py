@@ -62,7 +62,7 @@ def test_examples_call_themselves_so(tmp_path: Path, profile: str) -> None:
     init(profile, str(tmp_path / "etc"))
     lines = (tmp_path / "etc" / "main.yml").read_text().splitlines()
     for number, line in enumerate(lines):
-        if "example.com" in line and not line.startswith(("#", "double_bounce_recipient")):
+        if "example.com" in line and not line.startswith(("#", "virtual_alias_maps")):
             assert "An example: put your own in its place." in lines[number - 1]
     assert max(map(len, lines)) <= 100
 
@@ -75,7 +75,7 @@ def test_what_was_said_is_in_force(tmp_path: Path) -> None:
     init("null_client", str(tmp_path / "null"), *options)
     hub, relay, null = (written(tmp_path / name).parameters for name in ("hub", "relay", "null"))
     assert hub.virtual_mailbox_domains == relay.relay_domains == ("site.test", "other.test")
-    assert relay.double_bounce_recipient == "postmaster@site.test"
+    assert relay.virtual_alias_maps == ("inline:{postmaster@mx.site.test=postmaster@site.test}",)
     for parameters in (hub, relay, null):
         assert parameters.myhostname == "mx.site.test"
         assert parameters.relayhost == "[out.site.test]:587"

@@ -23,6 +23,8 @@ OF_NO_USE = {
     ("lmtp", "proxy_interfaces"): "a mail store at an address of ours is no loop",
     ("lmtp", "smtp_tcp_port"): "LMTP has a port of its own",
     ("lmtp", "smtp_fallback_relay"): "a mail store has no substitute",
+    ("lmtp", "smtp_generic_maps"): "a mail store of this site knows our own addresses",
+    ("lmtp", "header_size_limit"): "no header section is rewritten for it",
 }
 
 
@@ -65,14 +67,25 @@ def closure_of(roots: list[str]) -> set[str]:
 
 @functools.cache
 def read_in(module: str) -> frozenset[str]:
-    """The parameters that a module reads: PARAMETERS.name, or "$name" in what NEEDS names."""
+    """The parameters that a module reads.
+
+    PARAMETERS.name, "$name" in what NEEDS names, or where it has getattr(PARAMETERS, ...) all that
+    it names.
+    """
     found: set[str] = set()
     for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Attribute) and _is_parameters(node.value):
             found.add(node.attr)
+        elif isinstance(node, ast.Call) and _is_getattr(node):
+            found |= named_in(module)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.update(re.findall(r"\A\$([a-z_]+)(?:/|\Z)", node.value))
     return frozenset(found & NAMES)
+
+
+def _is_getattr(node: ast.Call) -> bool:
+    is_getattr = isinstance(node.func, ast.Name) and node.func.id == "getattr"
+    return is_getattr and _is_parameters(node.args[0])
 
 
 def _is_parameters(node: ast.expr) -> bool:

@@ -83,7 +83,7 @@ def test_a_null_client_listens_on_the_loopback_alone(folder: ConfigurationFolder
 POSTMASTER = (
     "main.double_bounce_recipient: expected an address elsewhere, for mail for this host's "
     'postmaster would come back to it, got "{}@posthouse.test"; name somebody, such as '
-    "postmaster@{}, or set relayhost"
+    "postmaster@{}, here or in virtual_alias_maps, or set relayhost"
 )
 
 
@@ -139,8 +139,8 @@ POSTMASTER = (
             "relayhost: '[a.test]'\nvirtual_mailbox_domains: [b.test]\n",
             (
                 "1:1: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, log, outbound, qmgr, resolver, rewrite, smtp), got "
-                '"virtual"'
+                "cleanup, discard, error, log, lookup, outbound, qmgr, resolver, rewrite, smtp), "
+                'got "virtual"'
             ),
         ),
     ],
@@ -162,6 +162,9 @@ def test_what_does_not_fit_a_profile(
         "default_transport: ''\nrelay_transport: 'outbound:[hub.test]'",
         "relay_domains: [posthouse.test]\nrelay_transport: 'outbound:[hub.test]'",
         "double_bounce_recipient: postmaster@hub.test",
+        "mydestination: [posthouse.test]\nlocal_transport: outbound:[hub.test]",
+        "virtual_alias_maps: ['inline:{ {postmaster@posthouse.test = ops@hub.test} }']",
+        "transport_maps: ['inline:{ {posthouse.test = outbound:[hub.test]} }']",
     ],
 )
 def test_ways_for_the_mail_of_a_relays_postmaster(folder: ConfigurationFolder, main: str) -> None:

@@ -53,7 +53,7 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
 def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = programs(read_by_supervisor(folder, monkeypatch))
     agents = {"virtual", "outbound", "lmtp", "error", "discard"}
-    services = {"log", "qmgr", "smtp", "cleanup", "rewrite", "resolver", "bounce"}
+    services = {"log", "qmgr", "smtp", "cleanup", "rewrite", "lookup", "resolver", "bounce"}
     assert set(found) == {*services, *agents, "reload_"}
     slots = found["smtp"].process_configs
     assert [slot.name for slot in slots] == [f"smtp_{number:03d}" for number in range(20)]

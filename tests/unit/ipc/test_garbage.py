@@ -21,6 +21,7 @@ from mta.ipc.cleanup import CleanupClient
 from mta.ipc.client import RequestLost, Unavailable
 from mta.ipc.connection import Descriptors, MessageTypes, encode
 from mta.ipc.delivery import DeliveryClient
+from mta.ipc.lookup import LookupClient
 from mta.ipc.messages import (
     FRAME_LIMIT,
     Begin,
@@ -33,6 +34,9 @@ from mta.ipc.messages import (
     DeliveryReply,
     DeliveryRequest,
     Flush,
+    Key,
+    LookupReply,
+    LookupRequest,
     Message,
     QmgrReply,
     QmgrRequest,
@@ -215,7 +219,7 @@ class Rogue:
 
 
 PATIENCE = 1.0  # seconds; only an answer that is promised and never comes costs it
-CLIENTS = ("rewrite", "cleanup", "qmgr", "delivery", "bounce")
+CLIENTS = ("rewrite", "lookup", "cleanup", "qmgr", "delivery", "bounce")
 
 
 def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journal) -> Asking:
@@ -224,6 +228,11 @@ def asking(name: str, path: str, loop: asyncio.AbstractEventLoop, journal: Journ
         number = itertools.count()  # each address is new: an answer that made sense is cached
         return Asking(
             lambda: rewrite.resolve(f"{next(number)}@b.test"), RewriteRequest, RewriteReply
+        )
+    if name == "lookup":
+        lookup = LookupClient(loop, PATIENCE, journal.log, "row", path)
+        return Asking(
+            lambda: lookup.find("canonical_maps", [Key("key")]), LookupRequest, LookupReply
         )
     if name == "qmgr":
         qmgr = QmgrClient(loop, PATIENCE, journal.log, path)

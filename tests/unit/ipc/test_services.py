@@ -21,6 +21,7 @@ from mta.ipc.messages import (
     CONTENT_LIMIT,
     RECIPIENTS_LIMIT,
     Accepted,
+    AddressRole,
     Arrived,
     Begin,
     CleanupRequest,
@@ -29,6 +30,8 @@ from mta.ipc.messages import (
     DeliverRecipient,
     Disposition,
     DomainClass,
+    Expand,
+    Expanded,
     FindAddresses,
     FindMailHosts,
     Flush,
@@ -46,11 +49,13 @@ from mta.ipc.messages import (
     ReportKind,
     Resolved,
     ResolverRequest,
+    Rewrite,
     RewriteRequest,
+    Rewritten,
 )
 from mta.ipc.qmgr import QmgrClient
 from mta.ipc.resolver import ResolverClient
-from mta.ipc.rewrite import RewriteClient
+from mta.ipc.rewrite import Expansion, RewriteClient
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, Status
 
@@ -132,6 +137,85 @@ def test_resolve_remembers_for_a_while(
         await asyncio.sleep(0.005)
         await client.resolve("new@b")
         assert asked[6:] == ["new@b", "new@b"]
+        serving.cancel()
+        client.close()
+
+    play(loop, scenario())
+
+
+def test_another_epoch_drops_what_is_remembered(
+    loop: asyncio.AbstractEventLoop,
+    journal: Journal,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = RewriteClient(loop, 10, journal.log, stage.path)
+    asked: list[object] = []
+    epoch = 7
+
+    async def serve(peer: RawPeer) -> None:
+        while True:
+            number, request = await peer.hear(RewriteRequest)
+            asked.append(request)
+            if isinstance(request, Rewrite):
+                peer.send(number, Rewritten(f"{epoch}@b", epoch))
+            else:
+                more = isinstance(request, Expand) and request.first < 2
+                peer.send(number, Expanded((f"{request.first}@b", "x@b"), more, epoch))
+
+    async def scenario() -> None:
+        nonlocal epoch
+        pending = asyncio.ensure_future(client.rewrite("a@b", AddressRole.GENERIC))
+        serving = asyncio.ensure_future(serve(await stage.server()))
+        assert (await pending).address == "7@b"
+        assert (await client.rewrite("a@b", AddressRole.GENERIC)).address == "7@b"
+        assert (await client.rewrite("a@b", AddressRole.HEADER_SENDER)).address == "7@b"
+        assert len(asked) == 2
+        assert await client.expand("a@b") == Expansion(("0@b", "x@b", "2@b", "x@b"), "")
+        assert await client.expand("a@b") == Expansion(("0@b", "x@b", "2@b", "x@b"), "")
+        assert asked[2:] == [Expand("a@b", 0), Expand("a@b", 2)]
+        # Within FRESH_TIME nobody sees that the tables have changed; any answer tells.
+        epoch = 8
+        assert (await client.rewrite("a@b", AddressRole.GENERIC)).address == "7@b"
+        await client.rewrite("c@b", AddressRole.GENERIC)
+        assert (await client.rewrite("a@b", AddressRole.GENERIC)).address == "8@b"
+        assert len(asked) == 6
+        # What is older than that is asked for again, though it is remembered.
+        monkeypatch.setattr(rewrite_module, "FRESH_TIME", -1.0)
+        await client.rewrite("d@b", AddressRole.GENERIC)
+        await client.rewrite("d@b", AddressRole.GENERIC)
+        assert len(asked) == 8
+        # No epoch: there are no tables that could change.
+        epoch = 0
+        await client.rewrite("d@b", AddressRole.GENERIC)
+        await client.rewrite("d@b", AddressRole.GENERIC)
+        assert len(asked) == 9
+        serving.cancel()
+        client.close()
+
+    play(loop, scenario())
+
+
+def test_an_expansion_is_of_one_epoch(
+    loop: asyncio.AbstractEventLoop, journal: Journal, stage: Stage
+) -> None:
+    client = RewriteClient(loop, 10, journal.log, stage.path)
+    epochs = [1, 2, 2, 2, 3, 4, 4, 5, 5, 6]
+
+    async def serve(peer: RawPeer) -> None:
+        while True:
+            number, request = await peer.hear(RewriteRequest)
+            epoch = epochs.pop(0)
+            address = f"{epoch}.{request.first}@b"
+            peer.send(number, Expanded((address,), request.first == 0, epoch))
+
+    async def scenario() -> None:
+        pending = asyncio.ensure_future(client.expand("a@b"))
+        serving = asyncio.ensure_future(serve(await stage.server()))
+        assert (await pending).addresses == ("2.0@b", "2.1@b")
+        with pytest.raises(Unavailable, match="tables change"):
+            await client.expand("c@b")
+        assert epochs == []
         serving.cancel()
         client.close()
 

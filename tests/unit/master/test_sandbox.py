@@ -16,6 +16,8 @@ import msgspec
 import pytest
 
 from mta.config.parameters import Parameters
+from mta.config.tables import tables_of
+from mta.lookup.places import ports_of
 from mta.master import sandbox
 from mta.master.sandbox import Needs, SandboxError, enter_sandbox, expand
 from mta.util.landlock import landlock_abi
@@ -74,7 +76,7 @@ def within(parameters: Parameters, log: Log) -> Within:
         reader, writer = context.Pipe()
 
         def child() -> None:
-            enter_sandbox(needs, parameters, 10, log)
+            enter_sandbox(needs, parameters, 10, log, [parameters])
             writer.send("inside")
             writer.recv()
             try:
@@ -179,6 +181,64 @@ class TestFilesThatGetReplaced:
         (place / "live/cert").unlink()
         (place / "live").rmdir()
         assert within(self.NEEDS, lambda: Path("archive/cert1").read_text()) == "EACCES"
+
+
+class TestTables:
+    """The folders of all tables that a row's parameters name, and the ports of their servers."""
+
+    NEEDS = Needs(tables=True)
+
+    @pytest.fixture
+    def parameters(self, parameters: Parameters, place: Path) -> Parameters:
+        for folder in ("tables", "databases", "linked", "elsewhere"):
+            (place / folder).mkdir()
+        (place / "tables/virtual").write_text("a b")
+        (place / "linked/canonical").write_text("a b")
+        (place / "tables/canonical").symlink_to("../linked/canonical")
+        query = f"dbpath = {place}/databases/db\nquery = SELECT 1\n"
+        (place / "tables/query").write_text(query)
+        (place / "databases/db").write_text("")
+        (place / "elsewhere/other").write_text("a b")
+        return msgspec.structs.replace(
+            parameters,
+            canonical_maps=(f"unionmap:{{static:a, texthash:{place}/tables/canonical}}",),
+            virtual_alias_maps=(f"sqlite:{place}/tables/query", f"cdb:{place}/missing/table"),
+            relocated_maps=("socketmap:inet:localhost:2000:a",),
+        )
+
+    @pytest.mark.parametrize("path", ["tables/virtual", "tables/canonical", "databases/db"])
+    def test_can_be_read(self, within: Within, path: str) -> None:
+        assert within(self.NEEDS, Path(path).read_bytes) == ""
+        assert within(self.NEEDS, lambda: Path(path).write_text("x")) == "EACCES"
+        assert within(Needs(), Path(path).read_bytes) == "EACCES"
+
+    def test_nothing_beside_them(self, within: Within) -> None:
+        assert within(self.NEEDS, Path("elsewhere/other").read_bytes) == "EACCES"
+        assert within(self.NEEDS, Path("private/key").read_bytes) == "EACCES"
+
+    def test_renewed(self, within: Within) -> None:
+        """A table replaced by rename, as `mta map build` does it, stays within reach."""
+
+        def renew() -> None:
+            Path("tables/new").write_text("c d")
+            Path("tables/new").rename("tables/virtual")
+
+        assert within(self.NEEDS, Path("tables/virtual").read_bytes, renew) == ""
+
+    @pytest.mark.skipif(landlock_abi() < 4, reason="this kernel restricts no ports")
+    def test_servers(self, within: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+        def connect(port: int) -> Callable[[], object]:
+            return lambda: socket.create_connection(("127.0.0.1", port), 10)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            assert within(Needs(tables=True, table_servers=True), connect(port)) == "EACCES"
+            monkeypatch.setattr("mta.lookup.places.ports_of", lambda _: frozenset({port}))
+            assert within(Needs(tables=True, table_servers=True), connect(port)) == ""
+            assert within(self.NEEDS, connect(port)) == "EACCES"
+
+    def test_ports_are_those_that_tables_name(self, parameters: Parameters) -> None:
+        assert ports_of(tables_of([parameters])) == {2000}
 
 
 def test_queue_files_can_live_and_move(within: Within) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.proto.address import Mailbox, parse, parse_path
+from mta.proto.address import Mailbox, parse, parse_path, to_ascii, to_unicode
 
 ATEXT = string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~"
 
@@ -203,3 +203,79 @@ def test_hostile_text_costs_no_time(text: str) -> None:
         with pytest.raises(ValueError, match=ANY):
             parse_path(text)
     assert time.perf_counter() - start < 0.5
+
+
+# What is not ASCII (RFC 6531, 3.3), where it may be so.
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "domain"),
+    [
+        ("üser@x", "üser", "x"),
+        ("user@bücher.example", "user", "xn--bcher-kva.example"),
+        ("user@BÜCHER.Example", "user", "xn--bcher-kva.example"),
+        ("user@faß.example", "user", "xn--fa-hia.example"),
+        (
+            "\u7528\u6237@\u4f8b\u3048\u3002\u30c6\u30b9\u30c8",
+            "\u7528\u6237",
+            "xn--r8jz45g.xn--zckzah",
+        ),
+        ('"ü b"@x', "ü b", "x"),
+        ("@ä.test:ü@x", "ü", "x"),
+        ("ü@[127.0.0.1]", "ü", "[127.0.0.1]"),
+        ("ü", "ü", ""),
+        ("user@xn--bcher-kva.example", "user", "xn--bcher-kva.example"),
+        ("user@EXAMPLE.org", "user", "example.org"),
+    ],
+)
+def test_utf8(text: str, local: str, domain: str) -> None:
+    assert parse(text, utf8=True) == Mailbox(local, domain)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ü@-x",
+        "ü@x..y",
+        "user@\u2603.example",  # a symbol: IDNA2008 allows letters alone
+        "user@a\uff20b.example",  # which the mapping would make an at sign
+        "user@ü\uff3f.example-",
+        "user@[ü]",
+        "ü\x85@x",
+        "ü\ud800@x",
+        "ü b@x",
+        "ü" * 33 + "@x",
+        "user@" + "ü" * 70,
+        "user@" + "ü" * 200,
+    ],
+)
+def test_no_address_even_so(text: str) -> None:
+    with pytest.raises(ValueError, match=ANY):
+        parse(text, utf8=True)
+
+
+@given(st.text(ATEXT + '."\\@<>[]: \t\xfc\u7528\u3002\uff20\xdf', max_size=40))
+def test_utf8_parses_to_its_fixed_point_or_not_at_all(text: str) -> None:
+    try:
+        mailbox = parse(text, utf8=True)
+    except ValueError:
+        return
+    assert mailbox.domain.isascii()
+    assert parse(str(mailbox), utf8=True) == mailbox
+
+
+@pytest.mark.parametrize(
+    ("ascii_form", "unicode_form"),
+    [
+        ("xn--bcher-kva.example", "bücher.example"),
+        ("xn--r8jz45g.xn--zckzah", "\u4f8b\u3048.\u30c6\u30b9\u30c8"),
+        ("example.org", "example.org"),
+    ],
+)
+def test_domains_go_there_and_back(ascii_form: str, unicode_form: str) -> None:
+    assert to_unicode(ascii_form) == unicode_form
+    assert to_ascii(unicode_form) == ascii_form
+
+
+def test_what_is_no_a_label_stays_for_people_what_it_is() -> None:
+    assert to_unicode("xn--a-ecp!.XN--BCHER-KVA.test") == "xn--a-ecp!.bücher.test"

@@ -23,7 +23,7 @@ from mta.queue.store import QueueStore
 SENT = Status(250, "2.0.0", "ok")
 LATER = Status(450, "4.2.1", "later")
 NEVER = Status(550, "5.1.1", "no such mailbox")
-Resolve = Callable[[str], Awaitable[Resolved]]
+Resolve = Callable[[str, str], Awaitable[Resolved]]
 UNUSABLE = Status(451, "4.3.0", "delivery agent gave no usable outcome")
 
 
@@ -39,7 +39,7 @@ class ScriptedClient(DeliveryClient):
         return self._reply
 
 
-async def resolve(address: str) -> Resolved:
+async def resolve(_: str, address: str) -> Resolved:
     return Resolved(address, DomainClass.VIRTUAL, "virtual", "x.test")
 
 
@@ -134,7 +134,7 @@ def test_under_soft_bounce_what_would_bounce_is_deferred(queue: Queue) -> None:
 def test_an_address_without_a_route_softens_as_well(
     queue: Queue, soft_bounce: bool, word: str
 ) -> None:
-    async def refuse(address: str) -> Resolved:
+    async def refuse(_: str, address: str) -> Resolved:
         raise MailError(NEVER)
 
     queue.deliver([], soft_bounce=soft_bounce, resolve=refuse)

@@ -1,0 +1,1 @@
+"""Lookup tables: keys to values, of whatever kind. A table that fails is never an empty one."""

@@ -1,0 +1,60 @@
+"""What main.yml may say of addresses, beyond the types: domains of one class, carriers, copies."""
+
+import pytest
+from support.configuration import ConfigurationFolder
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "problem"),
+    [
+        (
+            "mydestination: [a.b]\nlocal_transport: virtual\nvirtual_mailbox_domains: [a.b]\n",
+            "virtual_mailbox_domains[0]",
+            'a domain that is not in mydestination, got "a.b"',
+        ),
+        (
+            "virtual_alias_domains: [b.test, a.test]\nrelay_domains: [c.test, a.test]\n",
+            "relay_domains[1]",
+            'a domain that is not in virtual_alias_domains, got "a.test"',
+        ),
+        (
+            "mydestination: [a.test]\n",
+            "local_transport",
+            "the name of a row, for mydestination has domains, got nothing",
+        ),
+        (
+            "mydestination: [a.test]\nlocal_transport: lokal\n",
+            "local_transport",
+            "a row of the service table",
+        ),
+        (
+            "always_bcc: a@b@c\n",
+            "always_bcc",
+            'an address, or nothing, got "a@b@c"',
+        ),
+        (
+            "local_header_rewrite_clients: [127.0.0.1/8]\n",
+            "local_header_rewrite_clients[0]",
+            "a network ADDRESS/LENGTH without host bits",
+        ),
+        (
+            "masquerade_exceptions: ['']\n",
+            "masquerade_exceptions[0]",
+            "a local part",
+        ),
+        (
+            "canonical_classes: [envelope]\n",
+            "canonical_classes[0]",
+            "envelope_recipient",
+        ),
+        (
+            "recipient_delimiter: '+ '\n",
+            "recipient_delimiter",
+            "up to eight characters",
+        ),
+    ],
+)
+def test_mistakes(folder: ConfigurationFolder, text: str, name: str, problem: str) -> None:
+    folder.main(text)
+    found = [each for each in folder.problems() if f"main.{name}: expected {problem}" in each]
+    assert len(found) == 1, folder.problems()
