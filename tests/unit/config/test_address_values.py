@@ -23,7 +23,7 @@ from support.configuration import ConfigurationFolder
             "the name of a row, for mydestination has domains, got nothing",
         ),
         (
-            "mydestination: [a.test]\nlocal_transport: lokal\n",
+            "mydestination: [a.test]\nlocal_transport: nowhere\n",
             "local_transport",
             "a row of the service table",
         ),
