@@ -33,8 +33,8 @@ _REPETITION: Final = """
 
 Wanted: Debian's `postfix` (installed, not necessarily running), `postfix-cdb` and `strace`. The
 installed Postfix's own configuration and queue are not touched. The queues are made in /var/tmp, or
-where `--directory` says, and removed afterwards; a file system in memory is refused, because it makes
-fsync free. Let nothing else run meanwhile.
+where `--directory` says, and removed afterwards; a file system in memory is refused, because it
+makes fsync free. Let nothing else run meanwhile.
 """
 
 
