@@ -8,7 +8,7 @@ from support.instance import DOMAIN, Instance, NewInstance
 
 ENTRIES = 1_000_000
 MESSAGE = b"From: a@example.org\r\nSubject: tables\r\n\r\ntext\r\n"
-TABLES = ("canonical_maps", "virtual_alias_maps", "sender_bcc_maps", "transport_maps")
+TABLES = ("canonical_maps", "virtual_alias_maps", "sender_bcc_maps", "recipient_bcc_maps")
 MEBIBYTE = 1 << 20
 
 
