@@ -1,7 +1,8 @@
 """`python -m bench.lookup`, in the folder `tests`: what a constant table costs.
 
 The law: each part runs in a fresh process, so that none lives on the memory of another; keys are
-asked for in random order over the whole table, half of them are there. Postfix reads the same file.
+asked for in random order over the whole table, half of them are there. Postfix has a table of the
+same source.
 
 exit status   0  everything was measured; without postfix-cdb, all but Postfix
              64  the command line is wrong
@@ -31,7 +32,18 @@ from bench.proc import memory
 from mta.lookup.compile import compile_table
 from mta.lookup.constant import ConstantTable
 
-__all__ = ["Building", "Costs", "Postfix", "Reading", "main", "measure"]
+__all__ = [
+    "Building",
+    "Costs",
+    "Postfix",
+    "Reading",
+    "ask_postfix",
+    "build",
+    "main",
+    "measure",
+    "read",
+    "write_source",
+]
 
 _KIBIBYTE: Final = 1024
 _SEED: Final = 1
@@ -60,7 +72,7 @@ class Reading(Struct, frozen=True):
 
 
 class Postfix(Struct, frozen=True):
-    """Debian's postmap: making a table of the same source, and `-q -` on ours, process and all."""
+    """Debian's postmap: making a table of the same source, and `-q -`, with its start."""
 
     building: float  # seconds
     per_second: float
@@ -92,20 +104,39 @@ def main(entries: int, lookups: int, raw: Path | None) -> None:
 
 def measure(folder: Path, entries: int, lookups: int) -> Costs:
     """Take all figures in an empty folder; progress is told on stderr."""
-    table = folder / "table"
-    with open(table, "w") as source:
-        source.writelines(f"{_key(number)} {_value(number)}\n" for number in range(entries))
-    _note(f"building a table of {entries} entries")
-    building = _apart(_build, table)
-    _note(f"asking {lookups} keys")
-    reading = _apart(_read, table, entries, lookups)
+    table = write_source(folder, entries)
+    _note(f"building a table of {entries} entries, and asking {lookups} keys")
+    building, reading = build(table), read(table, entries, lookups)
     postfix = None
     if reason := next(filter(None, map(missing, POSTFIX_CDB)), ""):
         _note(f"no comparison with Postfix: {reason}")
     else:
         _note("asking Postfix")
-        postfix = _apart(_ask_postfix, folder, entries, lookups)
+        postfix = ask_postfix(table, entries, lookups)
     return Costs(entries, lookups, building, reading, postfix)
+
+
+def write_source(folder: Path, entries: int) -> Path:
+    """The source of a table of so many entries, user0@example0.org the first of them."""
+    table = folder / "table"
+    with open(table, "w") as source:
+        source.writelines(f"{_key(number)} {_value(number)}\n" for number in range(entries))
+    return table
+
+
+def build(table: Path) -> Building:
+    """Make the table, in a process of its own."""
+    return _apart(_build, table)
+
+
+def read(table: Path, entries: int, lookups: int) -> Reading:
+    """Open the table and ask it, in a process of its own."""
+    return _apart(_read, table, entries, lookups)
+
+
+def ask_postfix(table: Path, entries: int, lookups: int) -> Postfix:
+    """Have Postfix make a table of the same source, and ask it the same keys."""
+    return _apart(_ask_postfix, table, entries, lookups)
 
 
 def _key(number: int) -> str:
@@ -173,17 +204,19 @@ def _calls(table: ConstantTable, keys: list[str]) -> float:
     return (stat.call_count + pread.call_count) / len(keys[:10_000])
 
 
-def _ask_postfix(folder: Path, entries: int, lookups: int) -> Postfix:
-    postmap = Postmap(folder)
-    theirs = folder / "theirs"
-    shutil.copyfile(folder / "table", theirs)
-    began = time.monotonic()
-    postmap.build(f"cdb:{theirs}")
-    building = time.monotonic() - began
-    keys = _keys(entries, lookups)
-    before, began = _children(), time.monotonic()
-    found = postmap.query(f"cdb:{folder / 'table'}", keys)
-    seconds, cpu = time.monotonic() - began, _children() - before
+def _ask_postfix(table: Path, entries: int, lookups: int) -> Postfix:
+    with tempfile.TemporaryDirectory(prefix="postfix-", dir=table.parent) as name:
+        folder = Path(name)
+        postmap = Postmap(folder)
+        theirs = folder / "theirs"
+        shutil.copyfile(table, theirs)
+        began = time.monotonic()
+        postmap.build(f"cdb:{theirs}")
+        building = time.monotonic() - began
+        keys = _keys(entries, lookups)
+        before, began = _children(), time.monotonic()
+        found = postmap.query(f"cdb:{theirs}", keys)
+        seconds, cpu = time.monotonic() - began, _children() - before
     assert found or lookups < 100
     return Postfix(building, lookups / seconds, cpu / lookups)
 

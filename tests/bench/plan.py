@@ -16,6 +16,7 @@ from bench.latency import Acceptance, ColdStart, RelayLatency
 from bench.loads import Backlog, Daemons, Load
 from bench.memories import IdleMemory, IdleSessions, LoadMemory
 from bench.server import BOX_DOMAIN
+from bench.tables import Lookups, TableLoad
 from bench.traffic import Traffic
 
 __all__ = ["GROUPS", "make_plan", "select"]
@@ -23,6 +24,9 @@ __all__ = ["GROUPS", "make_plan", "select"]
 # The headings of the report, and what stands below them.
 GROUPS: Final = {
     "Relaying": "From smtp-source to smtp-sink. CPU is that of the whole process tree.",
+    "Tables": "A `cdb` table of a million entries: asked by itself (Posthouse from Python, Postfix "
+    "by `postmap -q -`), and while mail flows, for canonical_maps, virtual_alias_maps, "
+    "sender_bcc_maps and transport_maps.",
     "Sessions": "The first kind of message over more and more sessions at once.",
     "Backlog": "Start-up and relaying beside deferred messages, none of them due.",
     "Latency": "Single messages on an idle system; connections to an SMTP port.",
@@ -40,7 +44,13 @@ _BACKLOGS: Final = (0, 10_000, 100_000)
 def make_plan(*, quick: bool) -> list[Experiment]:
     """All experiments."""
     share = 10 if quick else 1
-    return [*_relaying(share), *_sessions(quick), *_backlogs(quick), *_others(share)]
+    return [
+        *_relaying(share),
+        *_tables(share),
+        *_sessions(quick),
+        *_backlogs(quick),
+        *_others(share),
+    ]
 
 
 def select(plan: list[Experiment], names: tuple[str, ...]) -> list[Experiment]:
@@ -75,6 +85,26 @@ def _relaying(share: int) -> Iterator[Experiment]:
             seconds=seconds / share,
             traffic=replace(traffic, messages=traffic.messages // share),
         )
+
+
+def _tables(share: int) -> Iterator[Experiment]:
+    entries = 1_000_000 // share
+    yield Lookups(
+        name="tables-lookup",
+        group="Tables",
+        case="a table by itself",
+        size=entries,
+        seconds=10.0 / share,
+        lookups=100_000 // share,
+    )
+    yield TableLoad(
+        name="relay-tables",
+        group="Tables",
+        case="4 KB, one a connection, 20 sessions",
+        size=entries,
+        seconds=8.0,
+        traffic=Traffic(4000 // share, 20),
+    )
 
 
 def _sessions(quick: bool) -> Iterator[Experiment]:

@@ -20,7 +20,7 @@ from support.waiting import wait_until
 
 from bench.figures import ServerName
 from bench.proc import process_tree
-from bench.server import BOX_DOMAIN, SINK_DOMAIN, BenchError
+from bench.server import BOX_DOMAIN, SINK_DOMAIN, TABLE_PARAMETERS, BenchError
 
 __all__ = ["PostfixServer"]
 
@@ -133,6 +133,11 @@ class PostfixServer:
 
     def maildir(self) -> Path:
         return self.directory / "mail" / "all"
+
+    def use_table(self, table: str) -> None:
+        settings = [f"{name}={table}" for name in TABLE_PARAMETERS]
+        _postconf("-c", str(self._config), "-e", *settings)
+        self._postfix("reload")
 
     def fill(self, count: int) -> None:
         if not count:

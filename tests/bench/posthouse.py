@@ -13,7 +13,7 @@ from support.waiting import wait_until
 
 import mta
 from bench.figures import ServerName
-from bench.server import BOX_DOMAIN, SINK_DOMAIN, BenchError
+from bench.server import BOX_DOMAIN, SINK_DOMAIN, TABLE_PARAMETERS, BenchError
 from mta.proto.envelope import Envelope, Origin, Recipient
 from mta.queue.journal import Retry
 from mta.queue.queue_id import new_queue_id
@@ -77,6 +77,11 @@ class PosthouseServer:
 
     def maildir(self) -> Path:
         return self.instance.mail / BOX_DOMAIN / "to"
+
+    def use_table(self, table: str) -> None:
+        names = [table] if table else []
+        self.instance.configure(dict.fromkeys(TABLE_PARAMETERS, names))
+        self.instance.reload()
 
     def fill(self, count: int) -> None:
         if not count:

@@ -31,10 +31,10 @@ _REPETITION: Final = """
     make bench BENCH=--quick          # a trial
     make bench BENCH='relay-* budget' # some of it; --list names all
 
-Wanted: Debian's `postfix` (installed, not necessarily running) and `strace`. The installed
-Postfix's own configuration and queue are not touched. The queues are made in /var/tmp, or where
-`--directory` says, and removed afterwards; a file system in memory is refused, because it makes
-fsync free. Let nothing else run meanwhile.
+Wanted: Debian's `postfix` (installed, not necessarily running), `postfix-cdb` and `strace`. The
+installed Postfix's own configuration and queue are not touched. The queues are made in /var/tmp, or
+where `--directory` says, and removed afterwards; a file system in memory is refused, because it
+makes fsync free. Let nothing else run meanwhile.
 """
 
 

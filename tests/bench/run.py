@@ -24,6 +24,7 @@ import msgspec
 from support.file_systems import IN_MEMORY, file_system_of
 from support.needs import missing
 from support.ports import free_port
+from support.postmap import POSTFIX_CDB
 
 import mta
 from bench.experiment import Experiment, Setting
@@ -38,7 +39,7 @@ from bench.server import BenchError, Server
 
 __all__ = ["main"]
 
-_NEEDS: Final = ("postfix", "smtp-source", "smtp-sink", "strace")
+_NEEDS: Final = ("postfix", *POSTFIX_CDB, "smtp-source", "smtp-sink", "strace")
 _TIME_LIMIT: Final = 30 * 60.0  # seconds after which no further experiment begins
 _DESCRIPTORS: Final = 8192  # for a thousand clients
 Turn = dict[ServerName, dict[Figure, float]]

@@ -12,10 +12,11 @@ from support.waiting import wait_until
 
 from bench.figures import ServerName
 
-__all__ = ["BOX_DOMAIN", "SINK_DOMAIN", "BenchError", "Server", "wait_empty"]
+__all__ = ["BOX_DOMAIN", "SINK_DOMAIN", "TABLE_PARAMETERS", "BenchError", "Server", "wait_empty"]
 
 SINK_DOMAIN = "sink.test"
 BOX_DOMAIN = "box.test"
+TABLE_PARAMETERS = ("canonical_maps", "virtual_alias_maps", "sender_bcc_maps", "transport_maps")
 _PATIENCE = 90.0  # seconds until a queue is empty
 
 
@@ -52,6 +53,9 @@ class Server(Protocol):
 
     def maildir(self) -> Path:
         """The mailbox of all users of `BOX_DOMAIN`; it may not exist yet."""
+
+    def use_table(self, table: str) -> None:
+        """Look addresses up in this table, TYPE:NAME, or in none if it is empty."""
 
     def fill(self, count: int) -> None:
         """Put so many messages into the deferred queue, not due for a day; it must not run."""

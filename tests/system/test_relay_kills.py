@@ -93,7 +93,10 @@ def test_a_kill_on_the_way_back_loses_no_report(
 ) -> None:
     instance = _ready(
         new_instance,
-        {"default_transport": "error:5.1.1 nobody of that name"},
+        {
+            "default_transport": "error:5.1.1 nobody of that name",
+            "smtpd_reject_unlisted_recipient": False,
+        },
         ("smtp", "cleanup", "rewrite", "error", "bounce", "virtual"),
     )
     ledger = Ledger(instance, "bob", "example.test", sender="alice@posthouse.test")

@@ -14,7 +14,9 @@ REASON = "5.1.6 the department has moved"
 
 
 def _refusing(new_instance: NewInstance, reason: str = REASON, **parameters: object) -> Instance:
-    instance = new_instance({"default_transport": f"error:{reason}", **parameters})
+    # Taken at the door, so that there is somebody to tell.
+    routed = {"default_transport": f"error:{reason}", "smtpd_reject_unlisted_recipient": False}
+    instance = new_instance({**routed, **parameters})
     instance.start()
     return instance
 

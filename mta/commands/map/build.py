@@ -4,9 +4,9 @@ import os
 
 import click
 
-from mta.commands.map.progress import Percents
 from mta.commands.map.tables import status_of, table_of
 from mta.commands.output import as_text
+from mta.commands.progress import Percents
 from mta.lookup.compile import Compiled, compile_table
 from mta.lookup.table import TableError
 from mta.util.text import visible

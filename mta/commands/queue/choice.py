@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from mta.commands.output import as_text
-from mta.commands.queue.progress import Progress
+from mta.commands.progress import Counted
 from mta.commands.queue.selection import Criteria, matches
 from mta.commands.queue.verb import NotDone, Verb
 from mta.commands.queue.view import Entry, entries, entry_of, entry_table
@@ -70,7 +70,7 @@ class Choice:
     def _matching(self, looked_at: Iterable[Entry]) -> list[Entry]:
         """Those that meet the criteria, the oldest first."""
         now = time.time()
-        with Progress("looked at") as progress:
+        with Counted("looked at") as progress:
             found = {  # one that moved meanwhile may be seen twice: then as it was last
                 entry.queue_id: entry
                 for entry in progress.count(looked_at)

@@ -13,9 +13,9 @@ from typing import Final
 
 import click
 
+from mta.commands.progress import Counted
 from mta.commands.queue.access import failure
 from mta.commands.queue.choice import Choice, locate, print_entries
-from mta.commands.queue.progress import Progress
 from mta.commands.queue.verb import NotDone, Unanswered, Verb
 from mta.commands.queue.view import Entry
 from mta.queue.errors import (
@@ -65,7 +65,7 @@ class _Work:
     def run(self, wanted: list[Entry]) -> list[NotDone]:
         """Say how many it was done to; return why not to the others."""
         try:
-            with Progress(self._verb.done) as progress:
+            with Counted(self._verb.done) as progress:
                 for entry in progress.count(wanted):
                     self._try(entry)
                 self._insist()

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from support.commands import RunMta
 from support.configuration import ConfigurationFolder
 
+from mta.commands import progress
 from mta.commands.main import mta
-from mta.commands.map import progress
-from mta.commands.map.progress import Percents
+from mta.commands.progress import Percents
 from mta.lookup.constant import ConstantTable
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from mta.commands.queue import progress
-from mta.commands.queue.progress import Progress
+from mta.commands import progress
+from mta.commands.progress import Counted
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 def test_a_count_for_people_alone(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
     monkeypatch.setattr(progress, "_PAUSE", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal(is_one=is_terminal))
-    with Progress("deleted") as counting:
+    with Counted("deleted") as counting:
         assert list(counting.count("abc")) == ["a", "b", "c"]
     assert isinstance(sys.stderr, Terminal)
     shown = sys.stderr.getvalue()
@@ -34,7 +34,7 @@ def test_a_count_for_people_alone(monkeypatch: pytest.MonkeyPatch, is_terminal: 
 def test_what_is_done_at_once_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal(is_one=True))
     monkeypatch.setattr(progress, "_PAUSE", 3600.0)
-    with Progress("deleted") as counting:
+    with Counted("deleted") as counting:
         assert list(counting.count("ab")) == ["a", "b"]
     assert isinstance(sys.stderr, Terminal)
     assert sys.stderr.getvalue() == ""
