@@ -6,7 +6,7 @@ What arrives is gossip: it is decoded against these types and bounds, or the con
 """
 
 import enum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -31,6 +31,7 @@ __all__ = [
     "BounceReply",
     "BounceRequest",
     "CleanupRequest",
+    "CommandEnded",
     "Committed",
     "Deliver",
     "DeliverRecipient",
@@ -40,6 +41,8 @@ __all__ = [
     "DomainClass",
     "Expand",
     "Expanded",
+    "FileRead",
+    "FileState",
     "Find",
     "FindAddresses",
     "FindMailHosts",
@@ -49,10 +52,14 @@ __all__ = [
     "Goodbye",
     "HostAddresses",
     "Key",
+    "LocalUser",
     "LookupReply",
     "LookupRequest",
     "MailHost",
     "MailHosts",
+    "MailboxKind",
+    "MailuserReply",
+    "MailuserRequest",
     "More",
     "NextHop",
     "Outcome",
@@ -60,6 +67,7 @@ __all__ = [
     "QmgrReply",
     "QmgrRequest",
     "QueueId",
+    "ReadFile",
     "Refused",
     "Report",
     "ReportKind",
@@ -72,6 +80,9 @@ __all__ = [
     "RewriteReply",
     "RewriteRequest",
     "Rewritten",
+    "RunCommand",
+    "StoreMessage",
+    "Stored",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -343,6 +354,108 @@ class Outcomes(Message, frozen=True):
 
 DeliveryRequest = Deliver
 DeliveryReply = Outcomes | Refused | Goodbye
+
+
+# mailuser: what is done as a user of this host and with no other power. Each request is a process.
+
+_PREFIX_LIMIT: Final = 8192  # octets put before a message: From_ line, Return-Path, Delivered-To
+_PATH = Annotated[str, Meta(min_length=1, max_length=4095, pattern=r"\A/[^\x00-\x1f\x7f]*\Z")]
+LocalUser = Annotated[str, Meta(max_length=32, pattern=r"\A[a-z_A-Z0-9][a-zA-Z0-9._-]*\$?\Z")]
+
+
+class FileState(enum.Enum):
+    """What became of reading a file."""
+
+    READ = "read"
+    MISSING = "missing"
+    UNSAFE = "unsafe"  # not his, writable for others, no plain file, too large: as if missing
+
+
+class ReadFile(Message, frozen=True):
+    """Read a file of a user's as that user: .forward, :include:. At most `limit` octets."""
+
+    user: LocalUser
+    path: _PATH
+    limit: Annotated[int, Meta(ge=1, le=50_000)]
+
+
+class FileRead(Message, frozen=True):
+    """The content; `reason` says what is unsafe. What cannot be known is Refused with 451."""
+
+    state: FileState
+    content: Annotated[bytes, Meta(max_length=50_000)] = b""
+    reason: Annotated[str, Meta(max_length=512)] = ""
+
+
+class MailboxKind(enum.Enum):
+    """The form of a mailbox."""
+
+    MBOX = "mbox"
+    MAILDIR = "maildir"
+
+
+class StoreMessage(Message, frozen=True):
+    """Append the message behind the one descriptor, as in `Deliver`, to a mailbox of a user's.
+
+    `prefix` comes before the content: header lines, ending in LF; a From_ line is the server's for
+    an mbox. `size_limit` is in octets of the mailbox file, 0: none. `locks`: as in
+    mailbox_delivery_lock, in that order.
+    """
+
+    descriptors: ClassVar[int] = 1
+
+    user: LocalUser
+    kind: MailboxKind
+    path: _PATH
+    sender: Address
+    prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
+    content_offset: Annotated[int, Meta(ge=0)]
+    content_length: Annotated[int, Meta(ge=0)]
+    size_limit: Annotated[int, Meta(ge=0)]
+    locks: Annotated[tuple[Literal["fcntl", "flock", "dotlock"], ...], Meta(max_length=3)]
+
+
+class Stored(Message, frozen=True):
+    """What became of it: 2xx it is in the mailbox and on the disk, 4xx and 5xx it is not there."""
+
+    status: Status
+
+
+class RunCommand(Message, frozen=True):
+    """Run a command of a user's with the message behind the one descriptor on standard input.
+
+    `arguments` are executed as they are; where `shell` is set they are one text for /bin/sh -c.
+    The environment is these variables and nothing else. `seconds`: then the whole process group is
+    killed. At most some kilobytes of output are kept.
+    """
+
+    descriptors: ClassVar[int] = 1
+
+    user: LocalUser
+    arguments: Annotated[
+        tuple[Annotated[str, Meta(max_length=8192, pattern=r"\A[^\x00]*\Z")], ...],
+        Meta(min_length=1, max_length=200),
+    ]
+    shell: bool
+    directory: _PATH
+    environment: Annotated[tuple[tuple[str, str], ...], Meta(max_length=50)]
+    prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
+    content_offset: Annotated[int, Meta(ge=0)]
+    content_length: Annotated[int, Meta(ge=0)]
+    crlf: bool  # lines end in CRLF instead of LF
+    seconds: Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class CommandEnded(Message, frozen=True):
+    """How a command ended: its exit status, or minus the signal that ended it."""
+
+    status: Annotated[int, Meta(ge=-64, le=255)]
+    timed_out: bool
+    output: Annotated[bytes, Meta(max_length=8192)]
+
+
+MailuserRequest = ReadFile | StoreMessage | RunCommand
+MailuserReply = FileRead | Stored | CommandEnded | Refused | Goodbye
 
 
 # bounce: a descriptor of the queue file -> a report to the sender, made from the file's journal.
