@@ -79,8 +79,8 @@ class PosthouseServer:
         return self.instance.mail / BOX_DOMAIN / "to"
 
     def use_table(self, table: str) -> None:
-        names = [table] if table else []
-        self.instance.configure(dict.fromkeys(TABLE_PARAMETERS, names))
+        # Each has a list of its own: YAML would write a shared one as an anchor, which is refused.
+        self.instance.configure({name: [table] if table else [] for name in TABLE_PARAMETERS})
         self.instance.reload()
 
     def fill(self, count: int) -> None:

@@ -79,14 +79,20 @@ def test_nothing_is_delivered_from_a_queue_where_it_could_not_be_noted(
     disk.set_read_only(read_only=True)
     instance.mta("queue", "flush")
     begun = instance.wait_log("queue_read_only")["time"]
-    with instance.smtp() as client:
-        client.greeted().say("MAIL FROM:<alice@example.org>", 452)
+    # smtpd looks at the disk now and then, and not for each message.
+    wait_until(lambda: _answer_to_mail(instance) == 452, "no mail to be taken")
     instance.wait_log("storage_refused", reason="read-only")
     disk.set_read_only(read_only=False)
     ended = instance.wait_log("queue_writable")["time"]
     wait_until(lambda: not instance.messages(), "an empty queue")
     assert len(peer.messages) == 1
     assert not [r for r in instance.log_records("active") if begun <= r["time"] < ended]
+
+
+def _answer_to_mail(instance: Instance) -> int:
+    with instance.smtp() as client:
+        client.greeted().send("MAIL FROM:<alice@example.org>")
+        return client.reply().code
 
 
 def _send(ledger: Ledger, instance: Instance, mark: str) -> None:
