@@ -14,12 +14,12 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from mta.delivery.failures import mailbox_failure
+from mta.delivery.folders import enter_folder
 from mta.delivery.mailboxes import KnownMailboxes
 from mta.util.descriptors import close_read
 
 __all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
 
-_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUFFER_SIZE: Final = 128 * 1024  # octets
 _HOST_LIMIT: Final = 128  # octets of the host's name: a file name has 255 for everything
@@ -78,13 +78,7 @@ def deliver_to_maildir(
 
 def _enter(stack: ExitStack, parent: int, folder: str) -> int:
     """Open a folder until the stack unwinds; make it, durably, if it is not there."""
-    try:
-        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
-    except FileNotFoundError:
-        with suppress(FileExistsError):  # another delivery was faster
-            os.mkdir(folder, 0o700, dir_fd=parent)
-        os.fsync(parent)
-        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
+    descriptor = enter_folder(parent, folder)
     stack.callback(close_read, descriptor)
     return descriptor
 

@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Final
 
 from mta.delivery.failures import FULL, mailbox_failure
+from mta.delivery.lines import ended, quoted
 from mta.delivery.mailbox_locks import Lock, Patience, locked
 from mta.proto.status import MailError, temporary
 from mta.queue.filesystem import fsync_covers_name
@@ -28,7 +29,6 @@ __all__ = ["append_to_mbox", "from_line", "mbox_form"]
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BUFFER_SIZE: Final = 128 * 1024  # octets
-_SEPARATOR: Final = b"\nFrom "
 _USUAL: Final = Patience()
 
 
@@ -71,25 +71,7 @@ def from_line(sender: str) -> bytes:
 
 def mbox_form(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Quote the lines of a message that would begin another, and end it with an empty line."""
-    held, last, skip = b"\n", b"", 1  # the message begins a line
-    for piece in pieces:
-        data = (held + piece).replace(_SEPARATOR, b"\n>From ")
-        kept = next(n for n in range(len(_SEPARATOR) - 1, -1, -1) if _ends(data, n))
-        held = data[len(data) - kept :]
-        ready = data[skip : len(data) - kept]
-        if ready:
-            skip, last = 0, ready[-1:]
-            yield ready
-        elif kept < len(data):
-            skip = 0
-    rest = held[skip:]
-    last = rest[-1:] or last
-    yield rest + (b"\n" if last in (b"\n", b"") else b"\n\n")
-
-
-def _ends(data: bytes, count: int) -> bool:
-    """Whether the data end in the first `count` octets of a separator."""
-    return data.endswith(_SEPARATOR[:count])
+    return ended(quoted(pieces, b"From ", b">"), b"\n")
 
 
 def _open(folder: int, name: str) -> tuple[int, bool]:
