@@ -40,9 +40,9 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             ge=0,
             le=2**63 - 1,
-            description="The most octets of all messages in a Maildir and its folders, as "
-            "Maildir++ has it; 0: as its file maildirsize says, if it has one. What would exceed "
-            "it is returned to its sender. No parameter of Postfix.",
+            description="The most octets of all messages in a Maildir and its folders, kept in "
+            "its file maildirsize; 0: as that file says, if there is one. What would exceed it is "
+            "returned to its sender. No parameter of Postfix.",
         ),
         Used("virtual"),
     ] = 0
@@ -122,7 +122,10 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0
     pipe_directory: Annotated[
         AbsolutePath,
-        Meta(description="Where the command runs. Empty: in the queue directory."),
+        Meta(
+            description="The folder that the command runs in. Empty: the queue directory, in "
+            "which its user has no right to read or write."
+        ),
         Used("pipe"),
     ] = ""
     pipe_null_sender: Annotated[
@@ -138,7 +141,10 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "MAILER-DAEMON"
     pipe_eol: Annotated[
         Literal["lf", "crlf"],
-        Meta(description="How the lines end that the command gets."),
+        Meta(
+            description="How the lines end that the command gets: in LF, as those of text files "
+            "do, or in CRLF, as in SMTP."
+        ),
         Used("pipe"),
     ] = "lf"
     pipe_writable: Annotated[
@@ -154,7 +160,8 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             ge=1,
             le=50,
-            description="Recipients that one run of the command is for.",
+            description="Recipients that one run of the command is for, at most; with 1, each has "
+            "a run, and an outcome, of his own.",
         ),
         Used("pipe"),
     ] = 50

@@ -77,7 +77,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
     tables: bool = False  # the folders of all tables that a parameter of any row names
     table_servers: bool = False  # the TCP ports of such tables
-    commands: bool = False  # to run an operator's programs, see `_granted_to_commands`
+    # To run an operator's programs: the parameter that says where they may write.
+    commands: str = ""
 
 
 def enter_sandbox(
@@ -151,9 +152,11 @@ def _granted_to_commands(
     """Where commands may read and execute, and where they may write, too.
 
     A command is whatever an operator chose, with libraries, interpreters and files that nobody here
-    knows. So it reads and executes what its user may; what it changes is named, pipe_writable.
+    knows. So it reads and executes what its user may; what it may change is named.
     """
-    return (("/",), parameters.pipe_writable) if needs.commands else ((), ())
+    if not needs.commands:
+        return (), ()
+    return ("/",), getattr(parameters, needs.commands.removeprefix("$"))
 
 
 def _tcp_ports(needs: Needs, parameters: Parameters, tables: Iterable[int]) -> list[int] | None:

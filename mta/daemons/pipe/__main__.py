@@ -5,7 +5,7 @@ from mta.master.daemon import Needs, run
 
 __all__ = ["NEEDS"]
 
-NEEDS = Needs(commands=True, tcp_connect_any=True)
+NEEDS = Needs(commands="$pipe_writable", tcp_connect_any=True)
 
 if __name__ == "__main__":
     run(needs=NEEDS, handler=PipeHandler)

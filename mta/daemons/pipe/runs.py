@@ -45,7 +45,8 @@ class Runs:
 
     def deliver(self, request: Deliver, content: ContentReader) -> list[Result]:
         """Run the command for all recipients; each run has an outcome of its own."""
-        due = time.monotonic() + self._parameters.delivery_timeout
+        parameters = self._parameters
+        due = time.monotonic() + parameters.delivery_timeout
         results = []
         for group in self._groups(request.recipients):
             run = partial(self._run, request, group, content, due)
@@ -55,7 +56,8 @@ class Runs:
     def _groups(
         self, recipients: Sequence[DeliverRecipient]
     ) -> Iterator[tuple[DeliverRecipient, ...]]:
-        size = self._parameters.pipe_destination_recipient_limit
+        parameters = self._parameters
+        size = parameters.pipe_destination_recipient_limit
         for first in range(0, len(recipients), size):
             yield tuple(recipients[first : first + size])
 
@@ -66,43 +68,44 @@ class Runs:
         content: ContentReader,
         due: float,
     ) -> Status:
-        terms = self._parameters
+        parameters = self._parameters
         self._refuse(group[0], content)
-        if time.monotonic() + terms.command_time_limit > due:
+        if time.monotonic() + parameters.command_time_limit > due:
             temporary("4.3.2", "no time left for this recipient in this attempt")
         arguments = self._arguments(request, group, content)
-        sender = request.sender or terms.pipe_null_sender
-        crlf = terms.pipe_eol == "crlf"
-        pieces = formed(content.chunks(), terms.pipe_flags, sender, group[0], crlf=crlf)
+        sender = request.sender or parameters.pipe_null_sender
+        crlf = parameters.pipe_eol == "crlf"
+        pieces = formed(content.chunks(), parameters.pipe_flags, sender, group[0], crlf=crlf)
         try:
             ended = run_command(
                 arguments,
                 pieces,
-                terms.command_time_limit,
+                parameters.command_time_limit,
                 self._environment,
-                terms.pipe_directory or ".",
+                parameters.pipe_directory or ".",
             )
         except OSError as error:
             temporary("4.3.5", "the command cannot be run", str(error))
         return outcome_of(ended, arguments[0], f"delivered via {self._row} service")
 
     def _refuse(self, recipient: DeliverRecipient, content: ContentReader) -> None:
-        terms = self._parameters
-        if not terms.pipe_command:
+        parameters = self._parameters
+        if not parameters.pipe_command:
             temporary("4.3.5", "no command is configured", "pipe_command is empty")
-        limit = terms.pipe_size_limit
+        limit = parameters.pipe_size_limit
         if limit and content.length > limit:
             text = f"message size {content.length} exceeds size limit {limit} of {self._row}"
             permanent("5.2.3", text, code=552)
-        if "D" in terms.pipe_flags and was_delivered_to(
-            content.headers(terms.header_size_limit), recipient.address
+        if "D" in parameters.pipe_flags and was_delivered_to(
+            content.headers(parameters.header_size_limit), recipient.address
         ):
             permanent("5.4.6", "mail forwarding loop", code=554)
 
     def _arguments(
         self, request: Deliver, group: Sequence[DeliverRecipient], content: ContentReader
     ) -> list[str]:
-        flags, null_sender = self._parameters.pipe_flags, self._parameters.pipe_null_sender
+        parameters = self._parameters
+        flags, null_sender = parameters.pipe_flags, parameters.pipe_null_sender
         values = {
             "sender": sender_value(request.sender, null_sender, flags),
             "nexthop": request.nexthop.lower() if "h" in flags else request.nexthop,

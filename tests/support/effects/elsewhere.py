@@ -178,7 +178,7 @@ def piped(scene: Scene) -> str:
 
 
 def writable_for_commands(scene: Scene) -> tuple[str, ...]:
-    return _granted_to_commands(Needs(commands=True), scene.parameters)[1]
+    return _granted_to_commands(Needs(commands="$pipe_writable"), scene.parameters)[1]
 
 
 def name_servers(scene: Scene) -> list[str]:
