@@ -89,7 +89,7 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "several, the one that comes first in an address parts it. Empty: there are no "
             "extensions.",
         ),
-        Used("rewrite"),
+        Used("rewrite", "pipe", "virtual"),
     ] = ""
     propagate_unmatched_extensions: Annotated[
         tuple[Literal["canonical", "virtual", "generic"], ...],
@@ -356,11 +356,12 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     virtual_mailbox_maps: Annotated[
         TableNames,
         Meta(
-            description="Tables of all addresses that exist in virtual_mailbox_domains; what is "
-            "in none of them, nor in virtual_alias_maps, is refused with 550 when a client names "
-            "it. Empty: every address there is taken.",
+            description="Tables of all addresses that exist in virtual_mailbox_domains, and of "
+            "their mailboxes: a path below virtual_mailbox_base, which ends in / for a Maildir. "
+            "What is in none of them, nor in virtual_alias_maps, is refused with 550 when a client "
+            "names it. Empty: every address there is taken, and has the Maildir DOMAIN/USER/.",
         ),
-        Used("rewrite"),
+        Used("rewrite", "virtual"),
     ] = ()
     smtpd_reject_unlisted_recipient: Annotated[
         bool,

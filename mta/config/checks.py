@@ -9,6 +9,7 @@ import msgspec
 
 from mta.config.certificates import TLS_PARAMETERS, check_certificate, check_certificate_name
 from mta.config.conf import UNWRITABLE, is_writable
+from mta.config.delivery_checks import DELIVERY_CHECKS
 from mta.config.demands import DEMANDS
 from mta.config.effects import EFFECTS
 from mta.config.parameters import Parameters
@@ -237,6 +238,7 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ),
     RowCheck(("user", "privileged", "daemon", "listen"), check_user, ("mail_owner",)),
     *DEMANDS,
+    *DELIVERY_CHECKS,
     *ROW_CHECKS,
     *RELAYING,
     *TABLE_CHECKS,

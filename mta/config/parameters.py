@@ -2,7 +2,8 @@
 
 Names are Postfix's wherever the meaning is. Validation, defaults, the reference manual and the
 JSON Schema are all made from this class; a daemon reads the fields. Those of addresses, tables and
-routes are in a module of their own, mta.config.addressing.
+routes are in a module of their own, mta.config.addressing, and so are those of delivery on this
+host, mta.config.delivering.
 """
 
 import socket
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.addressing import Addressing
+from mta.config.delivering import Delivering
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -30,7 +31,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -128,9 +129,10 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             title="an absolute path",
             pattern=r"\A(/.*)?\Z",
-            description="The folder of the mailboxes, each a Maildir at BASE/DOMAIN/USER/; "
-            "folders are made as they are needed, and belong to the row's user. It is all that "
-            "the row virtual may write to. Empty: the row defers all mail.",
+            description="The folder of the mailboxes, which lie where virtual_mailbox_maps says, "
+            "or else at BASE/DOMAIN/USER/; folders are made as they are needed, and belong to the "
+            "row's user. It is all that the row virtual may write to. Empty: the row defers all "
+            "mail.",
         ),
         Used("virtual"),
     ] = ""
@@ -152,10 +154,10 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             le=2**24,
             description="The largest header section, in octets: a message with a larger one is "
             "refused with 552, where Postfix would treat the excess as body. A report returns as "
-            "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
-            "a section may not be larger.",
+            "much of it as this, virtual and pipe look for a loop within it, and what rewriting "
+            "makes of a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "smtp", "virtual"),
+        Used("bounce", "cleanup", "pipe", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,
@@ -627,7 +629,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
+        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,
@@ -637,7 +639,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "meanwhile gets a second copy. It should exceed the sum of the smtp timeouts.",
             1,
         ),
-        Used("qmgr"),
+        Used("pipe", "qmgr"),
     ] = 3600.0
     service_checkin_time: Annotated[
         Duration,

@@ -9,10 +9,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from mta.lookup.open import open_table
+from mta.lookup.syntax import parse
 from mta.lookup.table import Hit, Key, Table, TableError, search
 from mta.proto.status import MailError, Status
 
-__all__ = ["Finder", "LocalMaps", "Maps", "ServedMaps", "identity_of", "table_failure"]
+__all__ = ["Finder", "LocalMaps", "Maps", "ServedMaps", "identity_of", "open_maps", "table_failure"]
 
 _KEYS_LIMIT: Final = 16  # keys in one request (Find)
 _TROUBLE: Final = -1  # the identity of a table that cannot tell it
@@ -74,6 +76,14 @@ class ServedMaps:
     def identity(self) -> int | None:
         """See `Maps`: nothing is known of them."""
         return None
+
+
+def open_maps(parameter: str, texts: Sequence[str], finder: Finder) -> Maps | None:
+    """The tables that a parameter names, if any; those that may block are the finder's."""
+    names = [parse(text) for text in texts]
+    if any(name.blocking for name in names):
+        return ServedMaps(parameter, finder)
+    return LocalMaps(parameter, [open_table(name) for name in names]) if names else None
 
 
 def identity_of(numbers: Iterable[int]) -> int:

@@ -2,8 +2,8 @@
 
 Entered after check-in and before loop and threads, for a thread that runs already stays free:
 no_new_privs, resource limits, then Landlock. It is made from what the daemon's module declares;
-the interpreter's own files and a few of the system's are granted to all. Nothing can be executed,
-and no TCP port can be bound: listeners come from the master.
+the interpreter's own files and a few of the system's are granted to all. Nothing can be executed
+but by a daemon that runs commands, and no TCP port can be bound: listeners come from the master.
 """
 
 import os
@@ -39,6 +39,7 @@ _SYSTEM: Final = (
     "/dev/null",
     "/dev/urandom",
 )
+_DEVICES: Final = ("/dev/null",)  # that every program takes for granted
 _LIBRARIES: Final = ("lib", "lib64")  # below the interpreter's prefixes
 # A client may need descriptors for its socket, its transaction, and a file or two.
 _DESCRIPTORS_A_CLIENT: Final = 4
@@ -76,6 +77,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
     tables: bool = False  # the folders of all tables that a parameter of any row names
     table_servers: bool = False  # the TCP ports of such tables
+    # To run an operator's programs: the parameter that says where they may write.
+    commands: str = ""
 
 
 def enter_sandbox(
@@ -97,13 +100,14 @@ def enter_sandbox(
         log.warning("sandbox_incomplete", missing="landlock", abi=abi)
         return
     tables, ports = _granted_to_tables(needs, rows)
+    programs, theirs = _granted_to_commands(needs, parameters)
+    write = [expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)]
     try:
         restrict(
             read=[*_common(), *_readable(needs, parameters), *tables],
-            write=[
-                expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)
-            ],
-            move=[expand(path, parameters) for path in needs.move],
+            write=[*write, *theirs, *(_DEVICES if needs.commands else ())],
+            move=[*(expand(path, parameters) for path in needs.move), *theirs],
+            execute=programs,
             tcp_connect=_tcp_ports(needs, parameters, ports),
         )
     except OSError as error:
@@ -140,6 +144,19 @@ def _granted_to_tables(
         return folders_of(names), ports_of(names) if needs.table_servers else frozenset()
     except ValueError as error:
         raise SandboxError(f"NEEDS tables: {error}") from error
+
+
+def _granted_to_commands(
+    needs: Needs, parameters: Parameters
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where commands may read and execute, and where they may write, too.
+
+    A command is whatever an operator chose, with libraries, interpreters and files that nobody here
+    knows. So it reads and executes what its user may; what it may change is named.
+    """
+    if not needs.commands:
+        return (), ()
+    return ("/",), getattr(parameters, needs.commands.removeprefix("$"))
 
 
 def _tcp_ports(needs: Needs, parameters: Parameters, tables: Iterable[int]) -> list[int] | None:

@@ -57,9 +57,12 @@ def restrict(
     read: Iterable[str],
     write: Iterable[str],
     move: Iterable[str] = (),
+    execute: Iterable[str] = (),
     tcp_connect: Iterable[int] | None,
 ) -> None:
     """Allow reading below `read`, all but execution below `write`, connecting to those TCP ports.
+
+    Below `execute` files may be read and executed.
 
     Below `write` only plain files and folders may be made; below `move` symbolic links, pipes and
     sockets, which a rename from one of the folders to another needs too: never devices.
@@ -79,6 +82,8 @@ def restrict(
     try:
         for path in read:
             _grant(ruleset, path, _READ & files)
+        for path in execute:
+            _grant(ruleset, path, (_READ | _EXECUTE) & files)
         for path in write:
             _grant(ruleset, path, _WRITE & files)
         for path in move:

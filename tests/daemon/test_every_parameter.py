@@ -44,6 +44,21 @@ def silence(stage: str, before: int, **given: object) -> Effect:
 OFFERED = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}
 SIZED = {*OFFERED, "SIZE 10240000"}
 
+FULL = "552 5.2.2 mailbox is full"
+IN_MAILDIR = "250 2.0.0 delivered to maildir /posthouse.test/bob"
+PIPED = "250 2.0.0 delivered via list service"
+LOCKING: dict[str, Any] = {
+    "virtual_mailbox_base": "FOLDER",
+    "deliver_lock_attempts": 1,
+    "deliver_lock_delay": 0.01,
+}
+ECHO_USERS = {"pipe_command": ["/bin/echo", "$user"], "recipient_delimiter": "+"}
+
+
+def shell(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
 ALIASES = "inline:{a@b.test=c@b.test}"
 
 EFFECTS: dict[str, Effect] = {
@@ -247,6 +262,82 @@ EFFECTS: dict[str, Effect] = {
         "mailbox table",
         "250 2.1.5 Ok",
         {"virtual_mailbox_maps": ["inline:{x@posthouse.test=x}"]},
+    ),
+    "virtual_mailbox_limit": Effect(
+        10,
+        elsewhere.delivered_to_mbox,
+        "250 2.0.0 delivered to mailbox /bob",
+        FULL,
+        {"virtual_mailbox_base": "FOLDER"},
+    ),
+    "virtual_mailbox_lock": Effect(
+        ["fcntl"],
+        elsewhere.delivered_while_locked,
+        "451 4.2.0 mailbox is locked",
+        "250 2.0.0 delivered to mailbox /bob",
+        {**LOCKING, "stale_lock_time": 3600},
+    ),
+    "virtual_maildir_quota": Effect(
+        10, elsewhere.delivered_to, IN_MAILDIR, FULL, {"virtual_mailbox_base": "FOLDER"}
+    ),
+    "virtual_maildir_quota_messages": Effect(
+        1, elsewhere.delivered_again, IN_MAILDIR, FULL, {"virtual_mailbox_base": "FOLDER"}
+    ),
+    "deliver_lock_attempts": Effect(7, elsewhere.patience, (20, 1), (7, 1)),
+    "deliver_lock_delay": Effect(2, elsewhere.patience, (20, 1), (40, 2)),
+    "stale_lock_time": Effect(
+        3600,
+        elsewhere.delivered_while_locked,
+        "250 2.0.0 delivered to mailbox /bob",
+        "451 4.2.0 mailbox is locked",
+        LOCKING,
+    ),
+    "pipe_command": Effect(
+        ["/bin/true"],
+        elsewhere.piped,
+        "451 4.3.5 no command is configured",
+        PIPED,
+    ),
+    "pipe_flags": Effect(
+        "R",
+        elsewhere.piped,
+        "(Subject: x body)",
+        "(Return-Path: <MAILER-DAEMON> Subject: x body)",
+        {"pipe_command": ["/bin/cat"]},
+    ),
+    "pipe_size_limit": Effect(
+        10,
+        elsewhere.piped,
+        "(Subject: x body)",
+        "552 5.2.3 message size 20 exceeds size limit 10 of list",
+        {"pipe_command": ["/bin/cat"]},
+    ),
+    "pipe_directory": Effect(
+        "/", elsewhere.piped, PIPED, "(/)", {"pipe_command": shell("pwd | sed 's,/.*/.*,,'")}
+    ),
+    "pipe_null_sender": Effect(
+        "nobody",
+        elsewhere.piped,
+        "(MAILER-DAEMON)",
+        "(nobody)",
+        {"pipe_command": ["/bin/echo", "$sender"]},
+    ),
+    "pipe_eol": Effect(
+        "crlf", elsewhere.piped, "(0)", "(3)", {"pipe_command": shell("tr -dc '\\r' | wc -c")}
+    ),
+    "pipe_writable": Effect(["/srv/list"], elsewhere.writable_for_commands, (), ("/srv/list",)),
+    "pipe_destination_recipient_limit": Effect(
+        1, elsewhere.piped, "(0 1)", "(0); 250 2.0.0 delivered via list service (1)", ECHO_USERS
+    ),
+    "command_time_limit": Effect(
+        1,
+        elsewhere.piped,
+        "(late)",
+        '550 5.3.0 Command time limit exceeded: "/bin/sh"',
+        {"pipe_command": shell("sleep 1.2; echo late"), "pipe_destination_recipient_limit": 50},
+    ),
+    "export_environment": Effect(
+        ["LIST=x"], elsewhere.piped, PIPED, "(x)", {"pipe_command": shell("echo $$LIST")}
     ),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
