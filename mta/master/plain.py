@@ -17,6 +17,7 @@ DIAGNOSTICS, SIGNALS
     As of mta.master.daemon.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -112,6 +113,8 @@ def _live(birth: Birth, log: Log, make: Callable[[PlainContext], PlainHandler]) 
         if birth.channel is not None:
             birth.channel.send(encode(Bye("failed")))
         return os.EX_CONFIG
+    gc.freeze()  # what was imported stays: no child comes to copy it for a look at it
+    gc.enable()  # it was off since the start: see mta.daemons
     watch = Watch()
     context = PlainContext(log=log, snapshot=snapshot, service=service, watch=watch)
     life = _Life(birth, log, service, users, watch, make(context))

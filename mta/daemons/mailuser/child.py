@@ -8,6 +8,7 @@ with it.
 
 import os
 import resource
+import select
 import signal
 import socket
 import traceback
@@ -47,15 +48,26 @@ def live(
     """Be the child, in a process that has just been forked; whatever happens, it ends here."""
     status = os.EX_SOFTWARE
     try:
-        _part_from_parent(answer, descriptors)
         reply = _reply_to(request, descriptors, host, answer)
         answer.send(encode(number, reply))
+        if isinstance(reply, Refused) or (isinstance(reply, CommandEnded) and reply.timed_out):
+            _await_death(answer)
         status = os.EX_OK
-        if isinstance(reply, CommandEnded) and reply.timed_out:
-            os.killpg(0, signal.SIGKILL)  # all that the command has left, and this process
     finally:
         # No handler, buffer or exception of the parent's may live on in here.
         os._exit(status)
+
+
+def _await_death(answer: socket.socket) -> NoReturn:
+    """Wait to be killed, with the command that may still run, by the parent or for want of it.
+
+    To end would close the command's input, which it could take for the end of the message.
+    """
+    waiting = select.poll()
+    waiting.register(answer, 0)  # hears of the end of the connection alone
+    waiting.poll()
+    os.killpg(0, signal.SIGKILL)
+    raise AssertionError
 
 
 def _part_from_parent(answer: socket.socket, descriptors: Descriptors) -> None:
@@ -75,18 +87,17 @@ def _part_from_parent(answer: socket.socket, descriptors: Descriptors) -> None:
 
 def _close_all_but(kept: set[int]) -> None:
     first = 0
-    for descriptor in sorted(kept):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    listed = max(map(int, os.listdir("/proc/self/fd"))) if os.path.isdir("/proc/self/fd") else most
-    os.closerange(first, listed + 1)
+    for end in (*sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
+        if first < end:
+            os.closerange(first, end)
+        first = end + 1
 
 
 def _reply_to(
     request: MailuserRequest, descriptors: Descriptors, host: Host, answer: socket.socket
 ) -> MailuserReply:
     try:
+        _part_from_parent(answer, descriptors)
         user = find_user(request.user, host)
         match request:
             case ReadFile():

@@ -135,7 +135,8 @@ class _Running:
             if self._outlet in ready:
                 self._listen()
             if self._process in ready:
-                self._listen()
+                if self._outlet >= 0:
+                    self._listen()  # what it said last
                 return True
 
     def status(self) -> int:

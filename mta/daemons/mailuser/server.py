@@ -14,9 +14,11 @@ import time
 from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mta.daemons.mailuser.child import live
 from mta.daemons.mailuser.user import Host, host_of
@@ -27,6 +29,7 @@ from mta.ipc.frames import (
     encode,
     received_descriptors,
 )
+from mta.ipc.mailuser import COMMAND_GRACE, READING_TIME, STORING_TIME
 from mta.ipc.messages import (
     FRAME_LIMIT,
     CommandEnded,
@@ -47,9 +50,7 @@ from mta.util.peer import peer_credentials
 __all__ = ["MailuserServer", "make_server"]
 
 _CAPABILITIES: Final = (5, 6, 7)  # KILL: a child that is a user by now; SETGID, SETUID: to be one
-_READING: Final = 30.0  # seconds for a file; a file server that is away takes longer
-_STORING: Final = 300.0  # for a mailbox: waiting for its locks, and for a slow disk
-_GRACE: Final = 30.0  # after the time that a command has: its child sees to that itself
+_AGAIN: Final = 10.0  # seconds after which a child that does not die is killed once more
 _USERS_SHARE: Final = 4  # no user has more than a fourth of the children at once
 
 _BUSY: Final = Status(451, "4.3.2", "too many deliveries of this user at once")
@@ -74,6 +75,7 @@ class _Job(Struct, frozen=True):
     child: int
     answer: socket.socket
     deadline: float  # monotonic
+    reply: MailuserReply | None = None
 
 
 def make_server(context: PlainContext) -> "MailuserServer":
@@ -118,11 +120,12 @@ class MailuserServer:
 
     def look(self, now: float) -> float:
         """Kill what has had its time; return when the next one has."""
-        for job in self._jobs.values():
+        for pidfd, job in self._jobs.items():
             if now >= job.deadline:
                 self._log.warning("child_killed", user=job.user, child=job.child)
                 _kill(job.child)
-        return min((it.deadline for it in self._jobs.values() if it.deadline > now), default=now + 60)
+                self._jobs[pidfd] = replace(job, deadline=now + _AGAIN)
+        return min((job.deadline for job in self._jobs.values()), default=inf)
 
     def retire(self) -> None:
         """Say Goodbye to each client; their requests in hand are still answered."""
@@ -138,11 +141,15 @@ class MailuserServer:
 
     # Clients
 
+    @property
+    def _has_room(self) -> bool:
+        return not self._retiring and len(self._jobs) < self._limit
+
     def _adjust(self, client: _Client) -> None:
         """Watch for what this client may do next."""
         if client.is_closed:
             return
-        reads = not self._retiring and not client.waiting and len(self._jobs) < self._limit
+        reads = self._has_room and not client.waiting
         events = (select.POLLIN if reads else 0) | (select.POLLOUT if client.waiting else 0)
         # Its end is always heard of: POLLHUP needs no asking.
         self._watch.add(client.socket.fileno(), partial(self._ready, client), events)
@@ -150,8 +157,10 @@ class MailuserServer:
     def _ready(self, client: _Client) -> None:
         if client.waiting:
             self._flush(client)
-        else:
+        elif self._has_room:
             self._receive(client)
+        else:  # it hung up; what it may have sent is not begun
+            self._drop(client)
 
     def _receive(self, client: _Client) -> None:
         try:
@@ -251,18 +260,28 @@ class MailuserServer:
         ours.setblocking(False)
         deadline = time.monotonic() + _seconds_for(request)
         self._jobs[pidfd] = _Job(client, number, request.user, child, ours, deadline)
+        self._watch.add(ours.fileno(), partial(self._answered, pidfd))
         self._watch.add(pidfd, partial(self._ended, pidfd))
 
+    def _answered(self, pidfd: int) -> None:
+        """Take the answer; what must not go on is killed while the child still waits for that."""
+        job = self._jobs[pidfd]
+        self._watch.remove(job.answer.fileno())
+        reply = self._reply_of(job)
+        self._jobs[pidfd] = replace(job, reply=reply)
+        if isinstance(reply, Refused) or (isinstance(reply, CommandEnded) and reply.timed_out):
+            _kill(job.child)
+
     def _ended(self, pidfd: int) -> None:
-        """Pass the answer on; the child is a zombie until its group has been dealt with."""
+        """Pass the answer on, once nothing can come of the child any more."""
+        if self._jobs[pidfd].reply is None:
+            self._answered(pidfd)
         job = self._jobs.pop(pidfd)
         self._watch.remove(pidfd)
         close_read(pidfd)
-        reply = self._reply_of(job)
-        if isinstance(reply, Refused) or (isinstance(reply, CommandEnded) and reply.timed_out):
-            _kill(job.child)
         os.waitpid(job.child, 0)
         job.answer.close()
+        reply = job.reply or Refused(INTERNAL_ERROR, "no answer")
         if isinstance(reply, Refused):
             text = str(reply.status)
             self._log.warning("request_refused", user=job.user, text=text, reason=reply.reason)
@@ -273,9 +292,9 @@ class MailuserServer:
     def _reply_of(self, job: _Job) -> MailuserReply:
         try:
             data = job.answer.recv(FRAME_LIMIT)
+            if not data:
+                return Refused(INTERNAL_ERROR, "the child died without an answer")
             _, reply = self._replies.take(data, (), 0)
-        except BlockingIOError:
-            return Refused(INTERNAL_ERROR, "the child died without an answer")
         except (OSError, *MALFORMED) as error:
             return Refused(INTERNAL_ERROR, f"the child's answer: {error}"[:500])
         return reply
@@ -284,11 +303,11 @@ class MailuserServer:
 def _seconds_for(request: MailuserRequest) -> float:
     match request:
         case RunCommand():
-            return request.seconds + _GRACE
+            return request.seconds + COMMAND_GRACE
         case ReadFile():
-            return _READING
+            return READING_TIME
         case _:
-            return _STORING
+            return STORING_TIME
 
 
 def _kill(child: int) -> None:
