@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -382,15 +383,15 @@ def test_a_command_that_hangs(house: MailuserHouse, bob: Person) -> None:
     reply = house.run(bob.run(script, shell=True, seconds=0.5))
     assert (reply.status, reply.timed_out) == (-9, True)
     for pid in reply.output.split():
-        wait_until(lambda pid=pid: not alive(int(pid)), "the command to be gone")
+        wait_until(partial(is_gone, int(pid)), "the command to be gone")
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that waits for its new parent does not."""
+def is_gone(pid: int) -> bool:
+    """Whether the process runs no more; it may be a zombie until its new parent looks."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
-        return False
+        return True
 
 
 def test_a_command_that_forks(house: MailuserHouse, bob: Person) -> None:
@@ -419,7 +420,7 @@ def test_a_command_that_goes_on_in_the_background(house: MailuserHouse, bob: Per
     reply = house.run(bob.run("sleep 1000 & echo $!", shell=True))
     assert (reply.status, reply.timed_out) == (0, False)
     pid = int(reply.output)
-    assert alive(pid)
+    assert not is_gone(pid)
     os.kill(pid, signal.SIGKILL)
 
 
@@ -569,7 +570,7 @@ def test_an_end_in_haste(bob: Person, how: str) -> None:
             case "orphaned":
                 house.daemon.channel.shutdown(socket.SHUT_RDWR)
         house.daemon.ended()
-        wait_until(lambda: not alive(pid), "the command to be gone")
+        wait_until(partial(is_gone, pid), "the command to be gone")
     (bob.home / "pid").unlink()
 
 
