@@ -1,11 +1,14 @@
 """mailuser, as its clients and the master see it: files, mailboxes and commands of real users."""
 
+import asyncio
 import contextlib
 import fcntl
 import mailbox
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,8 @@ from support.small_disk import SmallDisk
 from support.users import STRANGER, attempt_as, new_user
 from support.waiting import wait_until
 
+from mta.ipc.frames import encode
+from mta.ipc.mailuser import MailuserClient
 from mta.ipc.messages import (
     CommandEnded,
     FileRead,
@@ -30,7 +35,9 @@ from mta.ipc.messages import (
     Refused,
     Stored,
 )
-from mta.master.channel import Bye, Command, Counters
+from mta.master.channel import Bye, Command, Counters, Crossing
+from mta.proto.status import MailError
+from mta.util.log import Log
 
 FROM = b"From alice@example.org  Wed Jan  1 00:00:00 2025\n"
 
@@ -592,3 +599,67 @@ def test_worn_out(bob: Person) -> None:
         assert house.daemon.ended() == 0
         house.daemon.hear_rest()
         assert house.daemon.of_kind(Bye) == [Bye("max_use")]
+
+
+def test_no_more_clients_than_the_row_has(bob: Person) -> None:
+    with MailuserHouse({"client_limit": 2}) as house:
+        with house.new_client():
+            house.daemon.hear_until(Crossing("full"))
+        house.daemon.hear_until(Crossing("free"))
+        assert house.ask(bob.read("/nowhere")) == FileRead(FileState.MISSING)
+
+
+def test_a_client_that_goes_away(house: MailuserHouse, bob: Person) -> None:
+    """A delivery that has begun is finished: it cannot be taken back."""
+    gate = fifo(bob.home / "gate", bob)
+    with house.new_client() as client:
+        request = bob.run("read line < gate; touch done", shell=True, content=b"")
+        with (bob.home / "message").open("w+b") as message:
+            socket.send_fds(client, [encode(1, request)], [message.fileno()])
+        wait_until(house.children, "the command to run")
+    gate.write_text("go\n")
+    wait_until((bob.home / "done").exists, "the command to end")
+
+
+def test_the_client(house: MailuserHouse, bob: Person) -> None:
+    """What the server refuses, and what it does not answer, its callers see as mail errors."""
+    path = str(house.directory / "private" / "mailuser")
+    forward = bob.write(".forward", b"text")
+
+    async def scenario() -> None:
+        log = Log(2, "test", "test", 1)
+        client = MailuserClient(asyncio.get_running_loop(), 10, log, path)
+        with (bob.home / "message").open("w+b") as message:
+            message.write(CONTENT)
+            message.flush()
+            read, stored, ended = await asyncio.gather(
+                client.read_file(bob.read(forward)),
+                client.store(bob.store(bob.home / "mbox"), message.fileno()),
+                client.run(bob.run("cat"), message.fileno()),
+            )
+            with pytest.raises(MailError, match=r"552 5\.2\.2"):
+                await client.store(bob.store(bob.home / "mbox", size_limit=1), message.fileno())
+        assert read == FileRead(FileState.READ, b"text")
+        assert stored.status.code == 250
+        assert ended.output == CONTENT.replace(b"\r\n", b"\n")
+        client.close()
+        nobody = MailuserClient(asyncio.get_running_loop(), 10, log, f"{path}.none")
+        with pytest.raises(MailError, match=r"451 4\.3\.0"):
+            await nobody.read_file(bob.read(forward))
+        nobody.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [((), os.EX_USAGE), (("--stdio", "--generation", "1"), os.EX_CONFIG)],
+)
+def test_it_has_no_single_client(
+    house: MailuserHouse, arguments: tuple[str, ...], status: int
+) -> None:
+    command = (sys.executable, "-I", "-m", "mta.daemons.mailuser", *arguments)
+    done = subprocess.run(
+        command, cwd=house.directory, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode == status

@@ -17,7 +17,8 @@ DESCRIPTION
 
     There is no event loop and no thread, so that a plain fork is safe and the child need not
     execute a fresh interpreter: what is copied is one quiet thread in poll(2) (mta.master.plain).
-    A request costs two to three milliseconds so, and thirty with an interpreter of its own.
+    A request costs four milliseconds of processor time so, and fifty more with an interpreter
+    of its own.
 
 SECURITY
     Run by root (a row with privileged: true), it may be asked by mail_owner alone: the kernel says

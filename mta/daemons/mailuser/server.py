@@ -29,7 +29,7 @@ from mta.ipc.frames import (
     encode,
     received_descriptors,
 )
-from mta.ipc.mailuser import COMMAND_GRACE, READING_TIME, STORING_TIME
+from mta.ipc.mailuser_times import COMMAND_GRACE, READING_TIME, STORING_TIME
 from mta.ipc.messages import (
     FRAME_LIMIT,
     CommandEnded,
