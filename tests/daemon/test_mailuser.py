@@ -247,6 +247,22 @@ def test_a_mail_reader_has_the_lock(house: MailuserHouse, bob: Person) -> None:
     assert path.read_bytes().startswith(b"From reader  Thu Jan  1 00:00:00 1970\n\n\nFrom alice")
 
 
+@as_root
+def test_nobody_looks_into_a_delivery(house: MailuserHouse, bob: Person) -> None:
+    """Not even a process of the user's: nothing of this daemon's memory is any business of his."""
+    path = bob.write("mbox")
+    with path.open("r+b") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        house.send(bob.store(path))
+        (child,) = wait_until(house.children, "the delivery to begin")
+        status = Path(f"/proc/{child}/status")
+        wait_until(lambda: f"Uid:\t{bob.uid}\t" in status.read_text(), "the user to be there")
+        wait_until(lambda: "NoNewPrivs:\t1" in status.read_text(), "the end of all privileges")
+        seen = attempt_as(bob.name, f"os.listdir('/proc/{child}/fd')", Path("/"))
+        assert seen == "EACCES"
+    assert isinstance(house.hear()[1], Stored)
+
+
 @pytest.mark.requires("dotlockfile")
 def test_a_program_has_the_lock_file(house: MailuserHouse, bob: Person) -> None:
     """Debian's own tool makes it and takes it away."""

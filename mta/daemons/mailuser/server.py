@@ -64,6 +64,7 @@ class _Client:
         self.last = 0
         self.waiting: deque[bytes] = deque()
         self.is_closed = False
+        self.events = -1  # that are watched for; none yet
 
 
 class _Job(Struct, frozen=True):
@@ -151,6 +152,9 @@ class MailuserServer:
             return
         reads = self._has_room and not client.waiting
         events = (select.POLLIN if reads else 0) | (select.POLLOUT if client.waiting else 0)
+        if events == client.events:
+            return
+        client.events = events
         # Its end is always heard of: POLLHUP needs no asking.
         self._watch.add(client.socket.fileno(), partial(self._ready, client), events)
 
