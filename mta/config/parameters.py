@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from mta.config.addressing import Addressing
+from mta.config.local_delivery import LocalDelivery
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -30,7 +31,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
