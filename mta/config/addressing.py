@@ -332,8 +332,8 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_transport: Annotated[
         Transport,
         Meta(
-            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP: local knows "
-            "aliases, .forward files and the mailboxes of this host's users.",
+            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP: "
+            "local knows aliases, .forward files and the mailboxes of this host's users.",
         ),
         Used("rewrite"),
     ] = "local"

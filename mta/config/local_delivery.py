@@ -120,8 +120,9 @@ class LocalDelivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_length=8000,
             pattern=r"\A[^\x00-\x1f\x7f]*\Z",
             description="The command that stores mail in place of local, run as the user whose "
-            'mail it is, with HOME, USER, EXTENSION and others set: /usr/bin/procmail -a "$EXTENSION". '
-            "Whoever uses one must have an alias for root.",
+            "mail it is, with HOME, USER, EXTENSION and others set: "
+            '/usr/bin/procmail -a "$EXTENSION". Whoever '
+            "uses one must have an alias for root.",
         ),
         Used("local"),
     ] = ""

@@ -156,7 +156,7 @@ class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_un
             "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
             "a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "smtp", "virtual"),
+        Used("bounce", "cleanup", "local", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,
@@ -532,7 +532,7 @@ class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_un
             "from. What is sent to it is discarded, and what bounces from it is told to nobody, "
             "so that no report makes a loop.",
         ),
-        Used("bounce", "rewrite"),
+        Used("bounce", "local", "rewrite"),
     ] = "double-bounce"
     double_bounce_recipient: Annotated[
         str,
@@ -628,7 +628,7 @@ class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_un
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
+        Used("bounce", "cleanup", "local", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,
@@ -638,7 +638,7 @@ class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_un
             "meanwhile gets a second copy. It should exceed the sum of the smtp timeouts.",
             1,
         ),
-        Used("qmgr"),
+        Used("local", "qmgr"),
     ] = 3600.0
     service_checkin_time: Annotated[
         Duration,
