@@ -6,7 +6,6 @@ is relative to an open directory and follows no symbolic link, so that no mailbo
 delivery elsewhere. No locks: see maildir(5).
 """
 
-import errno
 import itertools
 import os
 import time
@@ -14,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Final
 
+from mta.delivery.failures import mailbox_failure
 from mta.delivery.mailboxes import KnownMailboxes
-from mta.proto.status import MailError, Status
 from mta.util.descriptors import close_read
 
 __all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
@@ -24,16 +23,6 @@ _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CL
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUFFER_SIZE: Final = 128 * 1024  # octets
 _HOST_LIMIT: Final = 128  # octets of the host's name: a file name has 255 for everything
-
-# RFC 3463, 3.3 and 3.4. Nothing here is permanent: an operator or the owner can repair all of it.
-_STATUSES: Final = {
-    errno.EDQUOT: Status(452, "4.2.2", "mailbox is full"),
-    errno.EFBIG: Status(452, "4.2.2", "mailbox is full"),
-    errno.ENOSPC: Status(452, "4.3.1", "no space for the mailbox"),
-    errno.ELOOP: Status(451, "4.2.0", "mailbox is a symbolic link"),
-    errno.ENOTDIR: Status(451, "4.2.0", "mailbox is not a directory"),
-}
-_OTHER: Final = Status(451, "4.3.0", "mailbox cannot be written")
 
 
 class MaildirNames:
@@ -84,8 +73,7 @@ def deliver_to_maildir(
             _write(tmp, name, pieces)
             _publish(tmp, new, name)
         except OSError as error:
-            status = _STATUSES.get(error.errno or 0, _OTHER)
-            raise MailError(status, f"{'/'.join(folders)}: {error}") from error
+            raise mailbox_failure("/".join(folders), error) from error
 
 
 def _enter(stack: ExitStack, parent: int, folder: str) -> int:

@@ -360,6 +360,8 @@ DeliveryReply = Outcomes | Refused | Goodbye
 
 _PREFIX_LIMIT: Final = 8192  # octets put before a message: From_ line, Return-Path, Delivered-To
 _PATH = Annotated[str, Meta(min_length=1, max_length=4095, pattern=r"\A/[^\x00-\x1f\x7f]*\Z")]
+_VARIABLE = Annotated[str, Meta(max_length=64, pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")]
+_VALUE = Annotated[str, Meta(max_length=8192, pattern=r"\A[^\x00]*\Z")]
 LocalUser = Annotated[str, Meta(max_length=32, pattern=r"\A[a-z_A-Z0-9][a-zA-Z0-9._-]*\$?\Z")]
 
 
@@ -438,7 +440,7 @@ class RunCommand(Message, frozen=True):
     ]
     shell: bool
     directory: _PATH
-    environment: Annotated[tuple[tuple[str, str], ...], Meta(max_length=50)]
+    environment: Annotated[tuple[tuple[_VARIABLE, _VALUE], ...], Meta(max_length=50)]
     prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
     content_offset: Annotated[int, Meta(ge=0)]
     content_length: Annotated[int, Meta(ge=0)]
