@@ -37,8 +37,8 @@ STANDARDS
     RFC 5321 3.9 (aliases and lists), 4.5.1 (postmaster); RFC 9228 (Delivered-To); sysexits.h
 
 DIAGNOSTICS
-    One event `delivery` a recipient; `forwarded` with the queue id of a new message; `target_failed`
-    for each target that was not served; `forward_unsafe` for a .forward file that is not looked at,
+    One event `delivery` a recipient; `forwarded` with the queue id of a new message;
+    `target_failed` for each target that was not served; `forward_unsafe` for a .forward file that is not looked at,
     and why; `alias_missing` for a postmaster without an alias, whose mail is thrown away.
     Deferrals: 4.3.0 a table, the user database, mailuser or cleanup gives no answer; 4.3.5 a
     parameter makes no sense; 4.6.0 more than 100000 targets. Bounces: 5.1.1 unknown user, 5.1.3 no

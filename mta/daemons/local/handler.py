@@ -4,7 +4,6 @@ What was done for one recipient of a message is not done again for the next one,
 delivered: what must be tried again, or has failed, counts for nobody else.
 """
 
-import asyncio
 from typing import Final
 
 from mta.daemons.local.expansion import Expansion
@@ -42,7 +41,7 @@ class LocalHandler(DeliveryAgent):
         self._world.close()
 
     async def _deliver_all(self, request: Deliver, content: ContentReader) -> list[Result]:
-        origin, headers = await asyncio.to_thread(self._read, request, content)
+        origin, headers = await self._world.in_thread(lambda: self._read(request, content))
         delivered_to = _delivered_to(headers)
         letter = Letter(self._world, request, content)
         seen: set[tuple[str, ...]] = set()

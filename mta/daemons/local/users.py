@@ -39,7 +39,7 @@ class Users:
             async with asyncio.timeout(self._timeout):
                 return await asking
         except TimeoutError:
-            reason = f"no answer within {self._timeout:g} s"
+            reason = f"{whom}: no answer within {self._timeout:g} s"
+            temporary("4.3.0", "user lookup error", reason)
         except (OSError, RuntimeError) as error:
-            reason = str(error)
-        temporary("4.3.0", "user lookup error", f"{whom}: {reason}")
+            temporary("4.3.0", "user lookup error", f"{whom}: {error}")

@@ -5,8 +5,8 @@ committed by cleanup, in whose queue file each recipient has a state of its own.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -32,11 +32,15 @@ from mta.ipc.messages import (
 from mta.ipc.rewrite import RewriteClient
 from mta.master.daemon import Context
 from mta.proto.envelope import FORWARDED, Origin, Recipient
-from mta.proto.status import MailError, Status, temporary
+from mta.proto.status import Status, temporary
 from mta.util.accounts import Account
+from mta.util.threads import WorkerPool
 
 __all__ = ["Letter", "Mailuser", "World"]
 
+Found = TypeVar("Found")
+
+_THREADS: Final = 4
 _FILE_LIMIT: Final = 50_000  # octets of a .forward or :include: file, as in `ReadFile`
 _HANDED_OVER: Final = 20  # requests to one row at a time
 # Characters that a command may have that is executed without a shell, as in Postfix.
@@ -74,6 +78,7 @@ class World:
         self._lookup = LookupClient(context.loop, timeout, context.log, context.service.name)
         self.tables = LocalTables(self.parameters, self._lookup)
         self.users = Users(context.loop, timeout)
+        self.threads = WorkerPool(_THREADS, context.service.name)  # for reading queue files
         self._rows: dict[str, DeliveryClient] = {}
 
     def row(self, name: str) -> DeliveryClient:
@@ -90,11 +95,24 @@ class World:
             )
         return client
 
+    async def in_thread(self, work: Callable[[], Found]) -> Found:
+        """Do what may block; it ends before a cancelled task does, and so before the descriptor."""
+        step = self.context.loop.run_in_executor(self.threads, work)
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            raise
+
     def close(self) -> None:
         """Let go of everything."""
-        for client in (self.rewrite, self.cleanup, self._lookup, *self._rows.values()):
-            client.close()
+        for row in self._rows.values():
+            row.close()
+        self.rewrite.close()
+        self.cleanup.close()
+        self._lookup.close()
         self.mailuser.close()
+        self.threads.shutdown(wait=False)
         self.users.close()
 
 
@@ -190,10 +208,10 @@ class Letter:
             outcomes = await self._world.row(row).deliver(request, self._content.descriptor)
         except RequestLost as error:
             temporary("4.3.0", "delivery agent died", str(error))
-        for outcome in outcomes.outcomes:
-            if outcome.index == to.index:
-                return outcome.status
-        temporary("4.3.0", "delivery agent gave no outcome", transport)
+        told = {outcome.index: outcome.status for outcome in outcomes.outcomes}
+        if to.index not in told:
+            temporary("4.3.0", "delivery agent gave no outcome", transport)
+        return told[to.index]
 
     async def forward(self, sender: str, recipients: Sequence[Recipient], delivered: str) -> str:
         """See `House`."""
@@ -205,8 +223,7 @@ class Letter:
             transaction.recipients(recipients)
             await transaction.content(f"Delivered-To: {delivered}\r\n".encode())
             while not transaction.failed:
-                # The page cache has it, or else the disk: not for the loop to wait for.
-                chunk = await asyncio.to_thread(next, chunks, b"")
+                chunk = await world.in_thread(lambda: next(chunks, b""))
                 if not chunk:
                     break
                 await transaction.content(chunk)
