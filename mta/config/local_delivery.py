@@ -7,8 +7,9 @@ ${name:text} where it has none.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from mta.config.addressing import Addressing
 from mta.config.types import (
     AbsolutePath,
     Duration,
@@ -29,7 +30,7 @@ Template = Annotated[
 Locks = tuple[Literal["fcntl", "flock", "dotlock"], ...]
 
 
-class LocalDelivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LocalDelivery(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The part of `Parameters` that mail for users of this host is delivered by."""
 
     alias_maps: Annotated[

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.addressing import Addressing
 from mta.config.local_delivery import LocalDelivery
 from mta.config.types import (
     CLIENTS,
@@ -31,7 +30,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(LocalDelivery, Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[

@@ -38,8 +38,9 @@ STANDARDS
 
 DIAGNOSTICS
     One event `delivery` a recipient; `forwarded` with the queue id of a new message;
-    `target_failed` for each target that was not served; `forward_unsafe` for a .forward file that is not looked at,
-    and why; `alias_missing` for a postmaster without an alias, whose mail is thrown away.
+    `target_failed` for each target that was not served; `forward_unsafe` for a .forward file
+    that is not looked at, and why; `alias_missing` for a postmaster without an alias, whose mail
+    is thrown away.
     Deferrals: 4.3.0 a table, the user database, mailuser or cleanup gives no answer; 4.3.5 a
     parameter makes no sense; 4.6.0 more than 100000 targets. Bounces: 5.1.1 unknown user, 5.1.3 no
     address, 5.2.0 no name of a file, 5.2.4 an :include: file that cannot be read, 5.3.5 no command,
