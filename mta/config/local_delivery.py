@@ -111,7 +111,10 @@ class LocalDelivery(Addressing, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ""
     mailbox_command_maps: Annotated[
         TableNames,
-        Meta(description="Tables that name by user the command that stores his mail."),
+        Meta(
+            description="Tables that name by user the command that stores his mail, as "
+            "mailbox_command does for all.",
+        ),
         Used("local"),
     ] = ()
     mailbox_command: Annotated[
