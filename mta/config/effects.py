@@ -22,7 +22,7 @@ __all__ = ["EFFECTS"]
 _MASTER: Final = "master"
 # Services that daemons look for under these names, whatever transports there are.
 _KNOWN_SERVICES: Final = frozenset(
-    ("bounce", "cleanup", "discard", "error", "lookup", "resolver", "rewrite"),
+    ("bounce", "cleanup", "discard", "error", "lookup", "mailuser", "resolver", "rewrite"),
 )
 
 

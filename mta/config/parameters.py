@@ -83,7 +83,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "log", "mailuser", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],

@@ -28,6 +28,7 @@ USERS = {
     "outbound": "mtanet",
     "lmtp": "mtanet",
     "local": "mta",
+    "mailuser": "root",
     "bounce": "mta",
     "error": "mta",
     "discard": "mta",
@@ -66,7 +67,9 @@ def _status(pid: int, name: str) -> set[int]:
     return set(map(int, line.split()[1:]))
 
 
-def test_each_row_runs_as_its_user_and_only_the_master_as_root(house: Instance) -> None:
+def test_each_row_runs_as_its_user_and_root_is_seldom_one(
+    house: Instance,
+) -> None:
     """All four uids and gids: nothing that could be taken back."""
     processes = house.processes()
     assert {process.service for process in processes} == {"", *USERS}
@@ -119,6 +122,24 @@ def test_a_delivery_agent_hears_the_queue_manager_alone(house: Instance) -> None
     heard = attempt_as("mtanet", "connect('private/virtual').recv(1)", house.queue)
     assert heard == "b''"
     house.wait_log("stranger", service="virtual", uid=identity("mtanet")[0])
+
+
+@pytest.mark.parametrize("user", ["mtanet", "vmail"])
+def test_who_becomes_users_hears_the_queues_owner_alone(house: Instance, user: str) -> None:
+    """vmail does not pass private/ at all; mtanet does, and is not heard."""
+    heard = attempt_as(user, "connect('private/mailuser').recv(1)", house.queue)
+    assert heard == {"mtanet": "b''", "vmail": "EACCES"}[user]
+    if user == "mtanet":
+        house.wait_log("stranger", service="mailuser", uid=identity(user)[0])
+
+
+def test_who_becomes_users_has_no_other_power(house: Instance) -> None:
+    """KILL, SETGID, SETUID: what it opens by mistake, it opens as any stranger would."""
+    (pid,) = house.pids("mailuser")
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines)
+    assert fields["CapEff"] == fields["CapPrm"] == f"{0b11100000:016x}"
+    assert fields["Threads"] == "1"
 
 
 @pytest.mark.parametrize("user", ["nobody", STRANGER])

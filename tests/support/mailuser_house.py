@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ __all__ = ["CONTENT", "ME", "MailuserHouse", "run_request", "store_request"]
 LISTENER: Final = "ipc:private/mailuser"
 CONTENT: Final = b"Subject: hello\r\n\r\nText\r\n"
 ME: Final = pwd.getpwuid(os.getuid()).pw_name
+Request = TypeVar("Request", RunCommand, StoreMessage)
 Heard = FileRead | Stored | CommandEnded | Refused | Goodbye
 
 
@@ -115,16 +116,23 @@ class MailuserHouse:
         assert isinstance(reply, Refused), reply
         return reply
 
-    def run(self, *arguments: str, content: bytes = CONTENT, **fields: Any) -> CommandEnded:
+    def run(self, *arguments: str, content: bytes = CONTENT, **fields: object) -> CommandEnded:
         """Run a command; a refusal fails the test."""
         reply = self.ask(run_request(*arguments, content=content, **fields), content)
         assert isinstance(reply, CommandEnded), reply
         return reply
 
 
-def run_request(*arguments: str, content: bytes = CONTENT, **fields: Any) -> RunCommand:
+def _made(kind: type[Request], fields: Mapping[str, object]) -> Request:
+    """A message of these fields, its types checked, though it is an array on the wire."""
+    items: list[object] = [kind.__struct_config__.tag]
+    items += (fields[name] for name in kind.__struct_fields__)
+    return msgspec.convert(items, kind)
+
+
+def run_request(*arguments: str, content: bytes = CONTENT, **fields: object) -> RunCommand:
     """A command of ours in /, without a shell, for 20 seconds; `fields` say otherwise."""
-    usual: dict[str, Any] = {
+    usual: dict[str, object] = {
         "user": ME,
         "arguments": arguments,
         "shell": False,
@@ -136,7 +144,7 @@ def run_request(*arguments: str, content: bytes = CONTENT, **fields: Any) -> Run
         "crlf": False,
         "seconds": 20.0,
     }
-    return RunCommand(**(usual | fields))
+    return _made(RunCommand, usual | fields)
 
 
 def store_request(
@@ -144,10 +152,10 @@ def store_request(
     kind: MailboxKind = MailboxKind.MBOX,
     *,
     content: bytes = CONTENT,
-    **fields: Any,
+    **fields: object,
 ) -> StoreMessage:
     """A message for a mailbox of ours, under fcntl and a lock file; `fields` say otherwise."""
-    usual: dict[str, Any] = {
+    usual: dict[str, object] = {
         "user": ME,
         "kind": kind,
         "path": str(path),
@@ -158,4 +166,4 @@ def store_request(
         "size_limit": 0,
         "locks": ("fcntl", "dotlock"),
     }
-    return StoreMessage(**(usual | fields))
+    return _made(StoreMessage, usual | fields)

@@ -62,5 +62,5 @@ STANDARDS
     mbox(5), maildir(5), aliases(5), local(8) of Postfix
 
 CONFIGURATION PARAMETERS
-    myhostname mail_owner
+    myhostname
 """

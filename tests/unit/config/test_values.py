@@ -131,16 +131,16 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, local, log, lookup, outbound, qmgr, resolver, "
-                'rewrite, smtp, virtual), got "virtuall"; did you mean "virtual"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, "
+                'resolver, rewrite, smtp, virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
         (
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, lmtp, local, log, lookup, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "relay"'
+                "discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, resolver, "
+                'rewrite, smtp, virtual), got "relay"'
             ),
         ),
         (
@@ -165,8 +165,8 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, local, log, lookup, outbound, qmgr, resolver, "
-                'rewrite, smtp, virtual), got "rewriter"; did you mean "rewrite"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, "
+                'resolver, rewrite, smtp, virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
         (
@@ -648,7 +648,7 @@ services:
         "lmtp",
         "local",
     )
-    assert list(services) == [*profile, "bounce", "error", "discard", "submission"]
+    assert list(services) == [*profile, "mailuser", "bounce", "error", "discard", "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say
