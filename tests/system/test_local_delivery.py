@@ -111,8 +111,8 @@ def test_an_mbox_as_postfix_writes_it(house: Instance, folder: Path, ann: Person
 
 def test_who_does_not_exist_is_refused_when_he_is_named(house: Instance) -> None:
     with house.smtp() as client:
-        client.greeted().command(f"MAIL FROM:<{SENDER}>", "250")
-        said = client.command(f"RCPT TO:<nobody-at-all@{HERE}>", "550")
+        client.greeted().say(f"MAIL FROM:<{SENDER}>", 250)
+        said = client.say(f"RCPT TO:<nobody-at-all@{HERE}>", 550).text
     assert "5.1.1" in said
 
 
@@ -128,7 +128,8 @@ def test_aliases_lead_to_folders_commands_and_users(
     )
     send(house, "All")
     (said,) = outcomes(house, "All")
-    assert said.startswith("sent 2.0.0 delivered to mailbox; delivered to maildir; delivered to")
+    place = f"{keeper.home}/Maildir/"
+    assert said.startswith(f"sent 2.0.0 delivered to mailbox; delivered to maildir: {place}; deliv")
     assert (folder / "spool" / ann.name).exists()
     (message,) = Maildir(keeper.home / "Maildir").messages()
     assert message.fields("Delivered-To") == [f"All@{HERE}"]
@@ -161,17 +162,27 @@ def test_a_forward_file_that_all_may_write_is_not_looked_at(
     assert house.wait_log("forward_unsafe")["path"] == str(ann.home / ".forward")
 
 
-def test_forward_files_that_go_round_in_circles_end(
-    house: Instance, folder: Path, ann: Person
-) -> None:
+def test_a_list_that_holds_itself_ends(house: Instance, folder: Path) -> None:
     """The second time around Delivered-To tells, and the sender is told."""
-    ann.write(".forward+round", f"{ann.name}+about\n")
-    ann.write(".forward+about", f"{ann.name}+round\n")
     aliases(folder, f"trip: :include:{folder}/trip\n")
-    (folder / "trip").write_text(f"{ann.name}+round\n")
+    (folder / "trip").write_text("trip\n")
     send(house, "trip")
-    record = house.wait_log("delivery", dsn="5.4.6", timeout=30)
-    assert record["text"].startswith("mail forwarding loop for")
+    first, second = outcomes(house, "trip", 2)
+    assert first.startswith("sent 2.0.0 forwarded as ")
+    assert second == f"bounced 5.4.6 mail forwarding loop for trip@{HERE}"
+
+
+@pytest.mark.requires("root")
+def test_forward_files_that_lead_to_each_other_end(
+    house: Instance, persons: list[Person], ann: Person
+) -> None:
+    other = persons[1]
+    ann.write(".forward", other.name)
+    path = other.write(".forward", ann.name)
+    recipient = ann.name.upper()
+    send(house, recipient)
+    house.wait_log("delivery", dsn="5.4.6", original_to=f"{recipient}@{HERE}")
+    path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -197,18 +208,16 @@ def test_a_command_tells_what_becomes_of_mail(
 def test_aliases_that_lead_to_each_other_bounce(house: Instance, folder: Path) -> None:
     aliases(folder, "chicken: egg\negg: chicken\n")
     send(house, "chicken")
-    assert outcomes(house, "chicken") == ["bounced 5.4.6 alias database loop for chicken"]
+    (said,) = outcomes(house, "chicken")
+    assert said.startswith("bounced 5.4.6 alias database loop for ")
 
 
 def test_an_alias_file_with_a_mistake_puts_mail_off(house: Instance, folder: Path) -> None:
-    aliases(folder, "maybe: nobody\n")
-    send(house, "maybe")
-    outcomes(house, "maybe")
-    aliases(folder, "maybe nobody\n")
+    aliases(folder, "perhaps nobody\n")
     with house.smtp() as client:
-        client.greeted().command(f"MAIL FROM:<{SENDER}>", "250")
-        client.command(f"RCPT TO:<maybe@{HERE}>", "451")
-    aliases(folder, "maybe: nobody\n")
+        client.greeted().say(f"MAIL FROM:<{SENDER}>", 250)
+        client.say(f"RCPT TO:<perhaps@{HERE}>", 451)
+    aliases(folder, "perhaps: nobody\n")
 
 
 def test_a_mailbox_that_is_a_link_is_not_written_to(
@@ -216,6 +225,6 @@ def test_a_mailbox_that_is_a_link_is_not_written_to(
 ) -> None:
     target = ann.write("elsewhere", "")
     (folder / "spool" / ann.name).symlink_to(target)
-    send(house, f"{ann.name}+link")
-    assert outcomes(house, f"{ann.name}+link")[0].startswith("deferred 4.")
+    send(house, f"{ann.name}+symlink")
+    assert outcomes(house, f"{ann.name}+symlink")[0].startswith("deferred 4.")
     assert not target.read_text()
