@@ -25,7 +25,10 @@ SENDER = "sender@far.test"
 
 
 class LocalHouse:
-    """A House; users have their homes below /home. A file that is None is an unsafe one."""
+    """A House; `whole` are its parameters, or else `parameters` over the defaults.
+
+    Users have their homes below /home. A file that is None is an unsafe one.
+    """
 
     def __init__(
         self,
@@ -33,9 +36,11 @@ class LocalHouse:
         files: Mapping[str, str | None] | None = None,
         users: Sequence[str] = ("ann", "bob", "joe"),
         owner: Account | None = None,
+        whole: Parameters | None = None,
         **parameters: object,
     ) -> None:
-        self.parameters = msgspec.convert({"recipient_delimiter": "+", **parameters}, Parameters)
+        given = {"recipient_delimiter": "+", **parameters}
+        self.parameters = whole or msgspec.convert(given, Parameters)
         self.aliases = dict(aliases or {})
         self.files = dict(files or {})
         self.accounts = {
