@@ -89,15 +89,16 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "several, the one that comes first in an address parts it. Empty: there are no "
             "extensions.",
         ),
-        Used("rewrite", "pipe", "virtual"),
+        Used("local", "pipe", "rewrite", "virtual"),
     ] = ""
     propagate_unmatched_extensions: Annotated[
-        tuple[Literal["canonical", "virtual", "generic"], ...],
+        tuple[Literal["canonical", "virtual", "alias", "forward", "include", "generic"], ...],
         Meta(
-            description="The rewriting steps that append an extension to the result where the "
-            "table has the address without it.",
+            description="The steps that append an extension to the result where the table, or the "
+            "name of the file, has the address without it: rewriting, aliases, .forward and "
+            ":include: files.",
         ),
-        Used("rewrite"),
+        Used("local", "rewrite"),
     ] = ("canonical", "virtual")
     local_header_rewrite_clients: Annotated[
         tuple[Network, ...],
@@ -331,16 +332,18 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_transport: Annotated[
         Transport,
         Meta(
-            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP.",
+            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP: "
+            "local knows aliases, .forward files and the mailboxes of this host's users.",
         ),
         Used("rewrite"),
-    ] = ""
+    ] = "local"
     local_recipient_maps: Annotated[
         TableNames,
         Meta(
-            description="Tables of all addresses that exist in mydestination; what is in none of "
-            "them, nor in virtual_alias_maps, is refused with 550 when a client names it. Empty: "
-            "every address there is taken.",
+            description="Tables of all addresses that exist in mydestination, such as "
+            "unix:passwd.byname and those of alias_maps; what is in none of them, nor in "
+            "virtual_alias_maps, is refused with 550 when a client names it. Empty: every address "
+            "there is taken, and local returns mail for those that do not exist.",
         ),
         Used("rewrite"),
     ] = ()

@@ -168,11 +168,13 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     command_time_limit: Annotated[
         Duration,
         duration(
-            "How long a command may take; then it is killed, with all of its process group, and "
-            "its mail is returned to the sender. Less than delivery_timeout.",
+            "How long a command may take that pipe or local runs; then it is killed, with all of "
+            "its process group, and the mail is returned to the sender. Less than "
+            "delivery_timeout.",
             1,
+            86_400,
         ),
-        Used("pipe"),
+        Used("local", "pipe"),
     ] = 1000.0
     export_environment: Annotated[
         tuple[

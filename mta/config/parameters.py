@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from mta.config.delivering import Delivering
+from mta.config.local_delivery import LocalDelivery
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -31,7 +32,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -157,7 +158,7 @@ class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "much of it as this, virtual and pipe look for a loop within it, and what rewriting "
             "makes of a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "pipe", "smtp", "virtual"),
+        Used("bounce", "cleanup", "local", "pipe", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,
@@ -533,7 +534,7 @@ class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "from. What is sent to it is discarded, and what bounces from it is told to nobody, "
             "so that no report makes a loop.",
         ),
-        Used("bounce", "rewrite"),
+        Used("bounce", "local", "rewrite"),
     ] = "double-bounce"
     double_bounce_recipient: Annotated[
         str,
@@ -629,7 +630,7 @@ class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "local", "lookup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,
@@ -639,7 +640,7 @@ class Parameters(Delivering, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "meanwhile gets a second copy. It should exceed the sum of the smtp timeouts.",
             1,
         ),
-        Used("pipe", "qmgr"),
+        Used("local", "pipe", "qmgr"),
     ] = 3600.0
     service_checkin_time: Annotated[
         Duration,

@@ -50,6 +50,7 @@ def imported_by(program: str) -> list[str]:
         "error",
         "lmtp",
         "log.__main__",
+        "local.__main__",
         "lookup.__main__",
         "qmgr.__main__",
         "rewrite.__main__",

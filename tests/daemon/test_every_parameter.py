@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import addresses, elsewhere, entry, queueing, sending
+from support.effects import addresses, elsewhere, entry, local, queueing, sending
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
@@ -60,6 +60,10 @@ def shell(script: str) -> list[str]:
 
 
 ALIASES = "inline:{a@b.test=c@b.test}"
+
+INBOX = "ann mbox /var/mail/ann"
+OWNED = "inline:{info=x@far.test, owner-info=bob}"
+UNKNOWN_INFO = '550 5.1.1 unknown user: "info"'
 
 EFFECTS: dict[str, Effect] = {
     "mydomain": Effect(
@@ -231,7 +235,7 @@ EFFECTS: dict[str, Effect] = {
     "local_transport": Effect(
         "lmtp:unix:/run/lmtp",
         addresses.route("a@b.test"),
-        "LOCAL :posthouse.test",
+        "LOCAL local:posthouse.test",
         "LOCAL lmtp:unix:/run/lmtp",
         {"mydestination": ["b.test"]},
     ),
@@ -339,6 +343,80 @@ EFFECTS: dict[str, Effect] = {
     "export_environment": Effect(
         ["LIST=x"], elsewhere.piped, PIPED, "(x)", {"pipe_command": shell("echo $$LIST")}
     ),
+    "alias_maps": Effect(
+        ["inline:{info=ann}"],
+        local.done("info"),
+        UNKNOWN_INFO,
+        INBOX,
+    ),
+    "expand_owner_alias": Effect(
+        True,
+        local.done("info"),
+        "forward from owner-info@here.test: x@far.test",
+        "forward from bob@here.test: x@far.test",
+        {"alias_maps": [OWNED]},
+    ),
+    "owner_request_special": Effect(
+        False,
+        local.done("info"),
+        "forward from owner-info@here.test: x@far.test",
+        "forward from sender@far.test: x@far.test",
+        {"alias_maps": [OWNED]},
+    ),
+    "allow_mail_to_commands": Effect(
+        ["forward"],
+        local.done("info"),
+        "nobody runs /bin/x",
+        "550 5.7.1 mail to command is restricted",
+        {"alias_maps": ["inline:{info=|/bin/x}"]},
+    ),
+    "allow_mail_to_files": Effect(
+        ["forward"],
+        local.done("info"),
+        "nobody mbox /x",
+        "550 5.7.1 mail to file is restricted",
+        {"alias_maps": ["inline:{info=/x}"]},
+    ),
+    "default_privs": Effect(
+        "filter",
+        local.done("info"),
+        "nobody mbox /x",
+        "filter mbox /x",
+        {"alias_maps": ["inline:{info=/x}"]},
+    ),
+    "forward_path": Effect(
+        ["/forward/$user"],
+        local.done("ann", {"/forward/ann": "x@far.test"}),
+        INBOX,
+        "forward from sender@far.test: x@far.test",
+    ),
+    "mailbox_transport_maps": Effect(
+        ["inline:{ann=lmtp}"], local.done("ann"), INBOX, "lmtp gets ann@here.test"
+    ),
+    "mailbox_transport": Effect("lmtp", local.done("ann"), INBOX, "lmtp gets ann@here.test"),
+    "mailbox_command_maps": Effect(
+        ["inline:{ann=/bin/x}"], local.done("ann"), INBOX, "ann runs /bin/x"
+    ),
+    "mailbox_command": Effect("/bin/x", local.done("ann"), INBOX, "ann runs /bin/x"),
+    "home_mailbox": Effect("Maildir/", local.done("ann"), INBOX, "ann maildir /home/ann/Maildir/"),
+    "mail_spool_directory": Effect("/srv/", local.done("ann"), INBOX, "ann maildir /srv/ann/"),
+    "fallback_transport_maps": Effect(
+        ["inline:{info=lmtp}"], local.done("info"), UNKNOWN_INFO, "lmtp gets info@here.test"
+    ),
+    "fallback_transport": Effect(
+        "lmtp", local.done("info"), UNKNOWN_INFO, "lmtp gets info@here.test"
+    ),
+    "luser_relay": Effect(
+        "$user@far.test",
+        local.done("info"),
+        UNKNOWN_INFO,
+        "forward from sender@far.test: info@far.test",
+    ),
+    "mailbox_size_limit": Effect(7, local.asked_of_mailuser("size_limit"), 51_200_000, 7),
+    "mailbox_delivery_lock": Effect(
+        ["flock"], local.asked_of_mailuser("locks"), ("fcntl", "dotlock"), ("flock",)
+    ),
+    "command_time_limit": Effect(7, local.asked_of_mailuser("seconds"), 1000, 7),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
         "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"

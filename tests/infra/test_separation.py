@@ -27,6 +27,7 @@ USERS = {
     "resolver": "mtanet",
     "outbound": "mtanet",
     "lmtp": "mtanet",
+    "local": "mta",
     "mailuser": "root",
     "bounce": "mta",
     "error": "mta",

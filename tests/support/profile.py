@@ -14,7 +14,7 @@ _CORE = {
     *("bounce", "discard"),
 }
 ROWS: Final[dict[str, set[str]]] = {
-    "hub": _CORE | {"error", "lmtp", "mailuser", "virtual"},
+    "hub": _CORE | {"error", "lmtp", "local", "mailuser", "virtual"},
     "relay": _CORE | {"error"},
     "null_client": _CORE,
     "maildrop_client": set(),

@@ -18,7 +18,7 @@ from support.configuration import ConfigurationFolder
             'a domain that is not in virtual_alias_domains, got "a.test"',
         ),
         (
-            "mydestination: [a.test]\n",
+            "mydestination: [a.test]\nlocal_transport: ''\n",
             "local_transport",
             "the name of a row, for mydestination has domains, got nothing",
         ),

@@ -131,16 +131,16 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, mailuser, outbound, qmgr, resolver, "
-                'rewrite, smtp, virtual), got "virtuall"; did you mean "virtual"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, "
+                'resolver, rewrite, smtp, virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
         (
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, lmtp, log, lookup, mailuser, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "relay"'
+                "discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, resolver, "
+                'rewrite, smtp, virtual), got "relay"'
             ),
         ),
         (
@@ -165,8 +165,8 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, mailuser, outbound, qmgr, resolver, "
-                'rewrite, smtp, virtual), got "rewriter"; did you mean "rewrite"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, qmgr, "
+                'resolver, rewrite, smtp, virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
         (
@@ -444,7 +444,7 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, log, lookup, mailuser, pipe, qmgr, resolver, rewrite, smtp, smtpd, "
+                "error, lmtp, local, log, lookup, mailuser, pipe, qmgr, resolver, rewrite, smtp, smtpd, "
                 'virtual), for the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
@@ -646,6 +646,7 @@ services:
         "resolver",
         "outbound",
         "lmtp",
+        "local",
     )
     assert list(services) == [*profile, "mailuser", "bounce", "error", "discard", "submission"]
     assert services["cleanup"].client_limit == 7
@@ -674,6 +675,7 @@ def test_daemons_are_known_without_being_imported() -> None:
         "smtpd",
         "cleanup",
         "rewrite",
+        "local",
         "lookup",
         "resolver",
         "virtual",
