@@ -85,7 +85,7 @@ def _run(options: Options) -> None:
 
 
 def _list(_place: Place, _options: Options) -> list[str]:
-    return ["queue", "list", "--classic"]
+    return ["queue", "mailq"]
 
 
 def _flush(_place: Place, options: Options) -> list[str]:
