@@ -46,10 +46,10 @@ class MaildropDoor:
             raise SubmissionError(f"too many recipients: {error}", os.EX_UNAVAILABLE) from error
         try:
             self._peer, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._child = os.fork()
+            self.child = os.fork()
         except OSError as error:
             raise unavailable(f"maildrop: {error}") from error
-        if not self._child:
+        if not self.child:
             self._peer.close()
             _serve(own, folder, submission.host)
         own.close()
@@ -72,7 +72,7 @@ class MaildropDoor:
         """Let the child end; it removes what was not published."""
         self._peer.close()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._child, os.WNOHANG)  # if it cannot end now, it is init's
+            os.waitpid(self.child, os.WNOHANG)  # if it cannot end now, it is init's
 
     def _write(self, data: bytes) -> None:
         for at in range(0, len(data), _PIECE):
