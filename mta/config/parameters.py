@@ -85,7 +85,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "mailuser", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "log", "mailuser", "rewrite", "sendmail", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -146,7 +146,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "in EHLO (RFC 1870). Attachments grow by a third on their way: 10 MB takes a file of "
             "some 7 MB.",
         ),
-        Used("bounce", "cleanup", "smtpd"),
+        Used("bounce", "cleanup", "sendmail", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
         Octets,
@@ -158,8 +158,18 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "much of it as this, virtual and pipe look for a loop within it, and what rewriting "
             "makes of a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "local", "pipe", "smtp", "virtual"),
+        Used("bounce", "cleanup", "local", "pipe", "sendmail", "smtp", "virtual"),
     ] = 102_400
+    sendmail_timeout: Annotated[
+        Duration,
+        duration(
+            "How long sendmail waits for pickup, or for the file server that the maildrop lies on, "
+            "while neither does anything. Then it gives up with status 75, so that no shell hangs; "
+            "the caller has to try again.",
+            least=1,
+        ),
+        Used("sendmail"),
+    ] = 60.0
     queue_minfree: Annotated[
         Octets,
         Meta(
