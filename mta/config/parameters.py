@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.addressing import Addressing
+from mta.config.maildrop import Maildrop
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -30,7 +30,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -83,7 +83,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "log", "pickup", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -143,7 +143,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "in EHLO (RFC 1870). Attachments grow by a third on their way: 10 MB takes a file of "
             "some 7 MB.",
         ),
-        Used("bounce", "cleanup", "smtpd"),
+        Used("bounce", "cleanup", "pickup", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
         Octets,
@@ -166,7 +166,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "mail is taken; below it a client hears 452 and tries again later. 0 means 1.5 times "
             "message_size_limit, which is also Postfix's least.",
         ),
-        Used("smtpd"),
+        Used("pickup", "smtpd"),
     ] = 0
     hopcount_limit: Annotated[
         int,
@@ -627,7 +627,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
+        Used("bounce", "cleanup", "lookup", "pickup", "qmgr", "rewrite", "smtpd", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,

@@ -59,8 +59,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     `replaced` are files that others put new ones in place of while the daemon runs, such as
     certificates. The kernel grants a file and not its name, so their folders are granted: the one
     that the name lies in and, if that is a link, the one that it leads to. A folder that does not
-    exist is passed over there; a parameter that is empty is so in `write`, too: the daemon runs,
-    and says of each piece of work why it cannot be done.
+    exist is passed over there; a parameter that is empty is so in `write` and `move`, too: the
+    daemon runs, and says of each piece of work why it cannot be done.
 
     `move` are folders named in `write` too, into which links, pipes and sockets may be moved from
     each other. To the kernel that is to make them, so nobody else gets it; devices stay out, for a
@@ -76,6 +76,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
     tables: bool = False  # the folders of all tables that a parameter of any row names
     table_servers: bool = False  # the TCP ports of such tables
+    strangers: bool = False  # no file: any user of the host may connect to its public sockets
 
 
 def enter_sandbox(
@@ -103,7 +104,9 @@ def enter_sandbox(
             write=[
                 expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)
             ],
-            move=[expand(path, parameters) for path in needs.move],
+            move=[
+                expand(path, parameters) for path in needs.move if not _is_unset(path, parameters)
+            ],
             tcp_connect=_tcp_ports(needs, parameters, ports),
         )
     except OSError as error:
