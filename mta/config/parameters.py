@@ -155,7 +155,7 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
             "a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "smtp", "virtual"),
+        Used("bounce", "cleanup", "pickup", "smtp", "virtual"),
     ] = 102_400
     queue_minfree: Annotated[
         Octets,

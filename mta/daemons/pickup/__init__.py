@@ -58,9 +58,9 @@ BUGS
     read a maildrop: two hosts that do so take messages twice.
 
 CONFIGURATION PARAMETERS
-    bounce_size_limit header_size_limit ipc_timeout maildrop_directory maildrop_turn_file_limit
-    maildrop_turn_size_limit message_size_limit myhostname pickup_user_concurrency_limit
-    queue_minfree
+    header_size_limit ipc_timeout maildrop_directory maildrop_turn_file_limit
+    maildrop_turn_size_limit message_size_limit myhostname
+    pickup_user_concurrency_limit queue_minfree
 
 FILES
     maildrop/ - files of users; pid/pickup.lock - one reader a maildrop

@@ -41,7 +41,7 @@ def compose(
         queue_id="maildrop",
         sender=sender,
         arrived=now,
-        lifetime=parameters.maximal_queue_lifetime,
+        lifetime=0.0,  # of which a failure says nothing
         offset=time.localtime(now).tm_gmtoff,
     )
     section = _header(

@@ -131,15 +131,15 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "virtuall"; did you mean "virtual"?'
+                "cleanup, discard, error, lmtp, log, lookup, outbound, pickup, qmgr, resolver, "
+                'rewrite, smtp, virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
         (
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, smtp, "
+                "discard, error, lmtp, log, lookup, outbound, pickup, qmgr, resolver, rewrite, smtp, "
                 'virtual), got "relay"'
             ),
         ),
@@ -165,8 +165,8 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "rewriter"; did you mean "rewrite"?'
+                "cleanup, discard, error, lmtp, log, lookup, outbound, pickup, qmgr, resolver, "
+                'rewrite, smtp, virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
         (
@@ -444,7 +444,7 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, log, lookup, qmgr, resolver, rewrite, smtp, smtpd, virtual), for "
+                "error, lmtp, log, lookup, pickup, qmgr, resolver, rewrite, smtp, smtpd, virtual), for "
                 'the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
@@ -640,6 +640,7 @@ services:
         "log",
         "qmgr",
         "smtp",
+        "pickup",
         "cleanup",
         "rewrite",
         "lookup",
