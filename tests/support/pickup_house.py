@@ -1,91 +1,62 @@
-"""pickup with its real socket and maildrop, and a cleanup and a rewrite that a test scripts.
+"""pickup with its real socket and maildrop; its master, rewrite and cleanup are played by the test.
 
 with ExitStack() as stack:
     house = Pickup(directory, stack)
     drop(house.maildrop)
     house.wake()
-    (message,) = wait_until(house.committed, "a message")
+    wait_until(house.committed, "a message")
 """
 
 import os
 import socket
-import threading
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mta.ipc.messages import (
-    Begin,
-    CleanupRequest,
-    Committed,
-    DomainClass,
-    Message,
-    More,
-    PickupReply,
-    Resolve,
-    Resolved,
-    RewriteRequest,
-)
+from mta.ipc.messages import Committed, Message, PickupReply
 from mta.master.channel import Command, Crossing
 from mta.queue.layout import create_layout
 from support.cleanup_house import Peer
 from support.own_master import DaemonProcess, write_snapshot
-from support.scripted_service import ScriptedService
+from support.smtpd_house import Cleanup, Rewrite, Submission
 
-__all__ = ["Pickup", "Received", "resolve"]
-
-QUEUE_ID = "B" * 22
+__all__ = ["Pickup"]
 
 
-@dataclass
-class Received:
-    """One message as cleanup got it."""
+class _Cleanup(Cleanup):
+    """Refuses mail, and takes reports all the same."""
 
-    begin: Begin
-    recipients: list[str] = field(default_factory=list)
-    content: bytes = b""
-
-
-def resolve(request: Resolve, _descriptors: list[int]) -> Message:
-    """Every address without a domain is of this host."""
-    address = request.address if "@" in request.address else f"{request.address}@posthouse.test"
-    return Resolved(address, DomainClass.LOCAL, "local", "")
+    def _verdict(self, submission: Submission) -> Message:
+        if not submission.begin.origin.protocol:
+            return Committed("R" * 22)
+        reply = super()._verdict(submission)
+        submission.complete = isinstance(reply, Committed)
+        return reply
 
 
 class Pickup:
-    """The daemon, its neighbours, and the master's side of it."""
+    """The daemon, its neighbours, and the master's side of it; `start` it, once or again."""
 
     def __init__(self, directory: Path, stack: ExitStack, **parameters: object) -> None:
         self.directory = directory
         self.maildrop = Path(str(parameters.get("maildrop_directory", directory / "maildrop")))
-        self.answer: Callable[[Received], Message | bytes | None] = lambda _: Committed(QUEUE_ID)
         self._stack = stack
-        self._received: list[Received] = []
-        self._open: dict[int, Received] = {}
-        self._lock = threading.Lock()
         create_layout(str(directory))
-        self._parameters = parameters
-        stack.enter_context(
-            ScriptedService(directory, "private/cleanup", CleanupRequest, self._cleanup)
-        )
-        stack.enter_context(
-            ScriptedService(directory, "private/rewrite", RewriteRequest, resolve)
-        )
+        row = {"name": "pickup", "daemon": "pickup", "client_limit": 50}
+        settings = {"mydestination": ["posthouse.test"], **parameters}
+        snapshot = write_snapshot(directory, row, parameters=settings)
+        rewrite = Rewrite(directory / "private/rewrite", snapshot)
+        stack.callback(rewrite.close)
+        self.cleanup = _Cleanup(directory / "private/cleanup")
+        stack.callback(self.cleanup.close)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.enter_context(self._listener)
         self._listener.bind(str(directory / "public/pickup"))
         self._listener.listen()
-        self.start()
+        (directory / "public/pickup").chmod(0o666)
+        self.daemon: DaemonProcess
 
     def start(self) -> None:
-        """Start the daemon, for the first time or again."""
-        write_snapshot(
-            self.directory,
-            {"name": "pickup", "daemon": "pickup", "client_limit": 50},
-            parameters=self._parameters,
-        )
         listeners = [("ipc:public/pickup", self._listener.fileno())]
         self.daemon = DaemonProcess(
             ["-m", "mta.daemons.pickup"], self.directory, listeners, service="pickup"
@@ -102,10 +73,9 @@ class Pickup:
         connection.connect(str(self.directory / "public/pickup"))
         return Peer(connection, PickupReply)
 
-    def committed(self) -> list[Received]:
-        """The messages that cleanup has heard the end of."""
-        with self._lock:
-            return list(self._received)
+    def committed(self) -> list[Submission]:
+        """The messages that cleanup has taken."""
+        return [each for each in self.cleanup.submissions if each.complete]
 
     def files(self) -> set[str]:
         """What lies in the maildrop."""
@@ -113,23 +83,7 @@ class Pickup:
 
     def corrupt(self) -> list[Path]:
         """What was set aside."""
-        return [path for path in (self.directory / "corrupt").glob("*/*")]
+        return list((self.directory / "corrupt").glob("*/*"))
 
     def events(self, event: str) -> list[dict[str, Any]]:
         return self.daemon.events(event)
-
-    def _cleanup(self, request: Begin | More, _descriptors: list[int]) -> Message | bytes | None:
-        with self._lock:
-            thread = threading.get_ident()  # of the connection
-            if isinstance(request, Begin):
-                self._open[thread] = Received(request)
-            message = self._open[thread]
-            message.recipients += [recipient.address for recipient in request.recipients]
-            message.content += request.content
-        if not request.last:
-            return b""
-        reply = self.answer(message)
-        if isinstance(reply, Committed):
-            with self._lock:
-                self._received.append(message)
-        return reply

@@ -139,8 +139,8 @@ def row(text: str) -> str:
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, lmtp, log, lookup, outbound, pickup, qmgr, resolver, rewrite, smtp, "
-                'virtual), got "relay"'
+                "discard, error, lmtp, log, lookup, outbound, pickup, qmgr, resolver, rewrite, "
+                'smtp, virtual), got "relay"'
             ),
         ),
         (
@@ -444,8 +444,8 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, log, lookup, pickup, qmgr, resolver, rewrite, smtp, smtpd, virtual), for "
-                'the profile has no row virtul, got nothing; did you mean "virtual"?'
+                "error, lmtp, log, lookup, pickup, qmgr, resolver, rewrite, smtp, smtpd, virtual), "
+                'for the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
         (
