@@ -361,8 +361,8 @@ def test_a_failing_file_server_makes_no_copy_and_no_loss(
     warm = drop(house.maildrop)
     house.wake()
     taken(house, warm)
-    names = [drop(house.maildrop) for _ in range(3)]
     with Trace(house.daemon.process.pid, tmp_path / "trace", fault.calls, fault):
+        names = [drop(house.maildrop) for _ in range(3)]
         house.wake()
         wait_until(
             lambda: house.events(told) or house.events("maildrop_unusable"), "a failure", 20.0
@@ -387,10 +387,9 @@ def test_a_lost_answer_to_a_removal_is_one_that_was_made(
     """The server has removed the file, and answers the repeated request that there is none."""
     house = new_pickup()
     house.start()
-    name = drop(house.maildrop)
-    with Trace(
-        house.daemon.process.pid, tmp_path / "trace", "unlinkat", Fault("unlinkat", "error=ENOENT")
-    ):
+    lost = Fault("unlinkat", "error=ENOENT")
+    with Trace(house.daemon.process.pid, tmp_path / "trace", lost.calls, lost):
+        name = drop(house.maildrop)
         house.wake()
         wait_until(lambda: house.events("submitted"), "the message")
     assert house.events("not_removed") == []
