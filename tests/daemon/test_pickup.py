@@ -396,6 +396,22 @@ def test_a_lost_answer_to_a_removal_is_one_that_was_made(
     assert name in house.files()  # the instrument's doing
 
 
+@pytest.mark.requires("strace")
+def test_a_file_server_that_is_away_holds_up_no_caller(
+    new_pickup: NewPickup, tmp_path: Path
+) -> None:
+    house = new_pickup()
+    house.start()
+    hanging = Fault("getdents64", "delay_enter=30s", "1+")
+    with Trace(house.daemon.process.pid, tmp_path / "trace", hanging.calls, hanging):
+        name = drop(house.maildrop)
+        house.wake()
+        for number in range(20):
+            assert isinstance(house.connect().ask(1, begin(b"%d" % number)), Committed)
+        assert house.files() == {name}
+    taken(house, name)
+
+
 def test_a_folder_elsewhere_keeps_what_is_strange_itself(
     new_pickup: NewPickup, tmp_path: Path
 ) -> None:
