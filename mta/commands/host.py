@@ -32,8 +32,7 @@ from mta.config.table import SERVICES
 from mta.config.tables import tables_of
 from mta.config.users import lacking
 from mta.lookup.places import files_of
-from mta.queue.layout import Keepers, table
-from mta.util.house import QMGR_LOCK
+from mta.queue.layout import LOCKS, Keepers, table
 from mta.util.ownership import (
     Account,
     Ownership,
@@ -146,16 +145,16 @@ def _queue(host: _Host) -> Iterator[Problem]:
     for name, wanted in table(host.keepers, parts).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)
-        kind = stat.S_ISREG if name == QMGR_LOCK else stat.S_ISDIR
+        kind = stat.S_ISREG if name in LOCKS else stat.S_ISDIR
         if found is None:
             yield _fault(path, str(wanted), "nothing", host.render)
         elif not kind(found.st_mode):
-            expected = "a regular file" if name == QMGR_LOCK else "a directory"
+            expected = "a regular file" if name in LOCKS else "a directory"
             way_out = f"move it away, then {host.render}"
             yield _fault(path, expected, _shown(found), way_out)
         elif not wanted.holds(found):
             # Root takes nothing from others in a folder that is not root's.
-            within = "/" in name and name != QMGR_LOCK
+            within = "/" in name and name not in LOCKS
             taken = found.st_uid in (_ROOT, wanted.owner) or (bool(name) and not within)
             yield _differs(path, wanted, found, host.render if taken else wanted.commands)
 
@@ -174,7 +173,7 @@ def _contents(host: _Host) -> Iterator[Problem]:
     for folder in ("pid", "private", "public"):
         for path in _listed(os.path.join(top, folder)):
             found = _look(path)
-            if found is None or path == os.path.join(top, QMGR_LOCK):
+            if found is None or os.path.relpath(path, top) in LOCKS:
                 continue
             mode = stat.S_IMODE(found.st_mode)
             safe = mode & _most_open(folder, found)

@@ -13,6 +13,7 @@ from msgspec import Meta, field
 
 from mta.config.delivering import Delivering
 from mta.config.local_delivery import LocalDelivery
+from mta.config.maildrop import Maildrop
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -32,7 +33,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -85,7 +86,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "mailuser", "rewrite", "sendmail", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "log", "mailuser", "pickup", "rewrite", "sendmail", "smtpd", "virtual", *CLIENTS),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -146,7 +147,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "in EHLO (RFC 1870). Attachments grow by a third on their way: 10 MB takes a file of "
             "some 7 MB.",
         ),
-        Used("bounce", "cleanup", "sendmail", "smtpd"),
+        Used("bounce", "cleanup", "pickup", "sendmail", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
         Octets,
@@ -158,7 +159,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "much of it as this, virtual and pipe look for a loop within it, and what rewriting "
             "makes of a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "local", "pipe", "sendmail", "smtp", "virtual"),
+        Used("bounce", "cleanup", "local", "pickup", "pipe", "sendmail", "smtp", "virtual"),
     ] = 102_400
     sendmail_timeout: Annotated[
         Duration,
@@ -179,7 +180,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "mail is taken; below it a client hears 452 and tries again later. 0 means 1.5 times "
             "message_size_limit, which is also Postfix's least.",
         ),
-        Used("smtpd"),
+        Used("pickup", "smtpd"),
     ] = 0
     hopcount_limit: Annotated[
         int,
@@ -640,7 +641,7 @@ class Parameters(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "local", "lookup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used("bounce", "cleanup", "local", "lookup", "pickup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,

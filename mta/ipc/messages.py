@@ -39,6 +39,7 @@ __all__ = [
     "DeliveryRequest",
     "Disposition",
     "DomainClass",
+    "Dropped",
     "Expand",
     "Expanded",
     "FileRead",
@@ -64,6 +65,8 @@ __all__ = [
     "NextHop",
     "Outcome",
     "Outcomes",
+    "PickupReply",
+    "PickupRequest",
     "QmgrReply",
     "QmgrRequest",
     "QueueId",
@@ -266,6 +269,19 @@ class Committed(Message, frozen=True):
 
 CleanupRequest = Begin | More
 CleanupReply = Committed | Refused | Goodbye
+
+
+# pickup: as cleanup, for every user of the host; the origin of a message is not his to say.
+
+
+class Dropped(Message, frozen=True):
+    """There is a file in the maildrop. No reply."""
+
+    answered: ClassVar[bool] = False
+
+
+PickupRequest = Begin | More | Dropped
+PickupReply = CleanupReply
 
 
 # qmgr: notifications, which may be lost; and requests of an operator.

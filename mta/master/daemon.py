@@ -76,7 +76,7 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
     gc.freeze()  # what was imported stays: no collection has to look at it
     gc.enable()  # it was off since the start: see mta.daemons
     loop = uvloop.new_event_loop()
-    lifecycle = Lifecycle(loop, log, service, birth, pace, users)
+    lifecycle = Lifecycle(loop, log, service, birth, pace, users, strangers=needs.strangers)
     loop.set_exception_handler(lifecycle.report)
     loop.add_signal_handler(signal.SIGTERM, lifecycle.hurry)
     context = Context(

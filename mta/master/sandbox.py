@@ -60,8 +60,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     `replaced` are files that others put new ones in place of while the daemon runs, such as
     certificates. The kernel grants a file and not its name, so their folders are granted: the one
     that the name lies in and, if that is a link, the one that it leads to. A folder that does not
-    exist is passed over there; a parameter that is empty is so in `write`, too: the daemon runs,
-    and says of each piece of work why it cannot be done.
+    exist is passed over there; a parameter that is empty is so in `write` and `move`, too: the
+    daemon runs, and says of each piece of work why it cannot be done.
 
     `move` are folders named in `write` too, into which links, pipes and sockets may be moved from
     each other. To the kernel that is to make them, so nobody else gets it; devices stay out, for a
@@ -79,6 +79,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     table_servers: bool = False  # the TCP ports of such tables
     # To run an operator's programs: the parameter that says where they may write.
     commands: str = ""
+    strangers: bool = False  # no file: any user of the host may connect to its public sockets
 
 
 def enter_sandbox(
@@ -101,12 +102,15 @@ def enter_sandbox(
         return
     tables, ports = _granted_to_tables(needs, rows)
     programs, theirs = _granted_to_commands(needs, parameters)
-    write = [expand(path, parameters) for path in needs.write if not _is_unset(path, parameters)]
+    write, moved = (
+        [expand(path, parameters) for path in paths if not _is_unset(path, parameters)]
+        for paths in (needs.write, needs.move)
+    )
     try:
         restrict(
             read=[*_common(), *_readable(needs, parameters), *tables],
             write=[*write, *theirs, *(_DEVICES if needs.commands else ())],
-            move=[*(expand(path, parameters) for path in needs.move), *theirs],
+            move=[*moved, *theirs],
             execute=programs,
             tcp_connect=_tcp_ports(needs, parameters, ports),
         )

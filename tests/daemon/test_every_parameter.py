@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.certificates import Pair, make_pair
 from support.effects import addresses, elsewhere, entry, local, queueing, sending
+from support.effects import addresses, elsewhere, entry, queueing, sending, submitting
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
@@ -417,6 +418,12 @@ EFFECTS: dict[str, Effect] = {
         ["flock"], local.asked_of_mailuser("locks"), ("fcntl", "dotlock"), ("flock",)
     ),
     "command_time_limit": Effect(7, local.asked_of_mailuser("seconds"), 1000, 7),
+    "maildrop_directory": Effect(
+        "FOLDER/elsewhere", submitting.emptied_folder, "maildrop", "elsewhere"
+    ),
+    "maildrop_turn_file_limit": Effect(1, submitting.full_turns, 0, 2),
+    "maildrop_turn_size_limit": Effect(1, submitting.full_turns, 0, 2),
+    "pickup_user_concurrency_limit": Effect(1, submitting.callers, 2, 1),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
         "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"

@@ -23,6 +23,7 @@ USERS = {
     "cleanup": "mta",
     "rewrite": "mta",
     "lookup": "mta",
+    "pickup": "mta",
     "smtp": "mtanet",
     "resolver": "mtanet",
     "outbound": "mtanet",
@@ -146,6 +147,37 @@ def test_who_becomes_users_has_no_other_power(house: Instance) -> None:
 def test_the_open_socket_asks_who_comes(house: Instance, user: str) -> None:
     assert attempt_as(user, "connect('public/qmgr').recv(1)", house.queue) == "b''"
     house.wait_log("stranger", service="qmgr", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize("user", ["mtanet", "vmail", "nobody", STRANGER])
+def test_everybody_may_leave_mail_and_nobody_sees_anothers(house: Instance, user: str) -> None:
+    """A file gets the folder's group, so that pickup reads it; names are not to be had."""
+    flags = "os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640"
+    others = house.queue / "maildrop" / ".1-of-another"
+    others.write_bytes(b"private")
+    others.chmod(0o640)
+    assert attempt_as(user, "os.listdir('maildrop')", house.queue) == "EACCES"
+    assert attempt_as(user, "os.open('maildrop/.1-of-another', os.O_RDONLY)", house.queue) == (
+        "EACCES"
+    )
+    for attempt in (
+        "os.unlink('maildrop/.1-of-another')",
+        "os.rename('maildrop/.1-of-another', 'maildrop/.2')",
+    ):
+        assert attempt_as(user, attempt, house.queue) in {"EPERM", "EACCES"}
+    own = house.queue / "maildrop" / f".1-of-{user}"
+    assert attempt_as(user, f"os.open('maildrop/{own.name}', {flags}) > 0", house.queue) == "True"
+    found = own.stat()
+    assert (found.st_uid, found.st_gid) == (identity(user)[0], identity("mta")[1])
+    own.unlink()
+    others.unlink()
+
+
+@pytest.mark.parametrize("user", ["vmail", "nobody", STRANGER])
+def test_everybody_may_speak_to_pickup(house: Instance, user: str) -> None:
+    heard = attempt_as(user, "connect('public/pickup') and 'in'", house.queue)
+    assert heard == "in"
+    assert house.log_records("stranger", service="pickup") == []
 
 
 @pytest.mark.parametrize("user", ["mtanet", "nobody", STRANGER])

@@ -14,9 +14,9 @@ _CORE = {
     *("bounce", "discard"),
 }
 ROWS: Final[dict[str, set[str]]] = {
-    "hub": _CORE | {"error", "lmtp", "local", "mailuser", "virtual"},
+    "hub": _CORE | {"error", "lmtp", "local", "mailuser", "pickup", "virtual"},
     "relay": _CORE | {"error"},
-    "null_client": _CORE,
+    "null_client": _CORE | {"pickup"},
     "maildrop_client": set(),
 }
 # What main.yml has to say for each, beside places and names.

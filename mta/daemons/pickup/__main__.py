@@ -1,0 +1,15 @@
+"""The pickup daemon's program: what it needs, its handler, one call."""
+
+from typing import Final
+
+from mta.daemons.pickup.handler import PickupHandler
+from mta.master.daemon import Needs, run
+
+__all__ = ["NEEDS"]
+
+_FOLDERS: Final = ("maildrop", "$maildrop_directory", "corrupt")
+
+NEEDS: Final = Needs(write=(*_FOLDERS, "pid"), move=_FOLDERS, strangers=True)
+
+if __name__ == "__main__":
+    run(needs=NEEDS, handler=PickupHandler)

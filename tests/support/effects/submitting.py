@@ -1,0 +1,100 @@
+"""What pickup makes of the maildrop and of its callers: the real handler, in this loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from mta.daemons.pickup.handler import PickupHandler
+from mta.daemons.rewrite.handler import RewriteHandler
+from mta.ipc.messages import Begin, CleanupRequest, Committed
+from mta.ipc.server import RequestServer
+from mta.queue.layout import create_layout
+from support.effects.scene import Scene
+from support.ipc import Listening
+from support.maildrop import drop
+
+__all__ = ["callers", "emptied_folder", "full_turns"]
+
+
+@contextlib.asynccontextmanager
+async def _pickup(scene: Scene, taken: asyncio.Semaphore) -> AsyncIterator[PickupHandler]:
+    """A handler that has not started; it releases `taken` for each message."""
+    rewrite = RewriteHandler(scene.context("smtp"))
+    cleanup: RequestServer[Begin] = RequestServer(
+        CleanupRequest, scene.journal.log, lambda: None, lambda *_: Committed("B" * 22)
+    )
+    neighbours = [
+        Listening(
+            scene.folder / "private/rewrite",
+            lambda client, finished: rewrite.connect(client, "", finished),
+        ),
+        Listening(
+            scene.folder / "private/cleanup",
+            lambda client, finished: cleanup.connect(client, "", finished),
+        ),
+    ]
+    context = replace(scene.context("smtp"), used=lambda units=1: taken.release())
+    handler = PickupHandler(context)
+    try:
+        yield handler
+    finally:
+        await handler.stop()
+        for each in neighbours:
+            each.close()
+
+
+async def _work(scene: Scene, count: int) -> None:
+    """Let it take that many messages, and end."""
+    taken = asyncio.Semaphore(0)
+    async with _pickup(scene, taken) as handler:
+        await handler.start()
+        for _ in range(count):
+            await taken.acquire()
+
+
+def emptied_folder(scene: Scene) -> str:
+    """From which of two folders the only file that is taken comes."""
+    create_layout(str(scene.folder))
+    folders = [scene.folder / "maildrop", scene.folder / "elsewhere"]
+    folders[1].mkdir()
+    for folder in folders:
+        drop(folder)
+
+    scene.play(_work(scene, 1))
+    (empty,) = (folder.name for folder in folders if not any(folder.iterdir()))
+    return empty
+
+
+def full_turns(scene: Scene) -> int:
+    """How many turns leave some of three files for the next."""
+    create_layout(str(scene.folder))
+    for _ in range(3):
+        drop(scene.folder / "maildrop")
+
+    scene.play(_work(scene, 3))
+    return len(scene.journal.events("turn_full"))
+
+
+def callers(scene: Scene) -> int:
+    """How many of two connections of one user are kept."""
+    create_layout(str(scene.folder))
+
+    async def scenario() -> int:
+        async with _pickup(scene, asyncio.Semaphore(0)) as handler:
+            pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+            sessions, over = [], []
+            for ours, _ in pairs:
+                ours.setblocking(False)
+                ended = asyncio.Event()
+                sessions.append(handler.connect(ours, "", ended.set))
+                over.append(ended)
+            kept = sum(not ended.is_set() for ended in over)
+            for session, (_, theirs) in zip(sessions, pairs, strict=True):
+                session.abort()
+                theirs.close()
+            return kept
+
+    return scene.play(scenario())
