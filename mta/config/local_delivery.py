@@ -12,13 +12,11 @@ from msgspec import Meta
 from mta.config.delivering import Delivering
 from mta.config.types import (
     AbsolutePath,
-    Duration,
     Octets,
     TableNames,
     Transport,
     Used,
     UserName,
-    duration,
 )
 
 __all__ = ["LocalDelivery"]

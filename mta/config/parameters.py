@@ -11,8 +11,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.delivering import Delivering
-from mta.config.local_delivery import LocalDelivery
 from mta.config.maildrop import Maildrop
 from mta.config.types import (
     CLIENTS,
@@ -86,7 +84,18 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "mailuser", "pickup", "rewrite", "sendmail", "smtpd", "virtual", *CLIENTS),
+        Used(
+            "bounce",
+            "cleanup",
+            "log",
+            "mailuser",
+            "pickup",
+            "rewrite",
+            "sendmail",
+            "smtpd",
+            "virtual",
+            *CLIENTS,
+        ),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -641,7 +650,18 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "local", "lookup", "pickup", "qmgr", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used(
+            "bounce",
+            "cleanup",
+            "local",
+            "lookup",
+            "pickup",
+            "qmgr",
+            "rewrite",
+            "smtpd",
+            "virtual",
+            *CLIENTS,
+        ),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import addresses, elsewhere, entry, local, queueing, sending
-from support.effects import addresses, elsewhere, entry, queueing, sending, submitting
+from support.effects import addresses, elsewhere, entry, local, queueing, sending, submitting
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
@@ -417,7 +416,6 @@ EFFECTS: dict[str, Effect] = {
     "mailbox_delivery_lock": Effect(
         ["flock"], local.asked_of_mailuser("locks"), ("fcntl", "dotlock"), ("flock",)
     ),
-    "command_time_limit": Effect(7, local.asked_of_mailuser("seconds"), 1000, 7),
     "maildrop_directory": Effect(
         "FOLDER/elsewhere", submitting.emptied_folder, "maildrop", "elsewhere"
     ),

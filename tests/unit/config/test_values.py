@@ -131,14 +131,18 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, did, discard, error, got, lmtp, local, log, lookup, mailuser, mean, outbound, pickup, qmgr, resolver, rewrite, smtp, virtual, virtuall, you, "
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
+                "resolver, rewrite, smtp, "
+                'virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
         (
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, got, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, relay, resolver, rewrite, smtp, virtual, "
+                "discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
+                "resolver, rewrite, smtp, "
+                'virtual), got "relay"'
             ),
         ),
         (
@@ -163,7 +167,9 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, did, discard, error, got, lmtp, local, log, lookup, mailuser, mean, outbound, pickup, qmgr, resolver, rewrite, rewriter, smtp, virtual, you, "
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
+                "resolver, rewrite, smtp, "
+                'virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
         (
@@ -441,7 +447,9 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, smtp, smtpd, virtual, "
+                "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, "
+                "smtp, smtpd, virtual), for "
+                'the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
         (
