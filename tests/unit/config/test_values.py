@@ -131,8 +131,8 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
-                "resolver, rewrite, smtp, "
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
+                "qmgr, resolver, rewrite, smtp, "
                 'virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
@@ -167,8 +167,8 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
-                "resolver, rewrite, smtp, "
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
+                "qmgr, resolver, rewrite, smtp, "
                 'virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
