@@ -130,7 +130,7 @@ def test_recipients_beyond_the_limit_have_a_run_of_their_own(new_bench: NewBench
 
 
 @pytest.mark.parametrize(
-    ("null_sender", "told"), [("MAILER-DAEMON", "MAILER-DAEMON"), ("", ""), ("<>", "<>")]
+    ("null_sender", "told"), [("MAILER-DAEMON", "MAILER-DAEMON"), ("", ""), ("<>", '"<>"')]
 )
 def test_the_null_sender(
     new_bench: NewBench, short_path: Path, null_sender: str, told: str
