@@ -3,6 +3,7 @@
 What differs on purpose is not tried here: mta/daemons/pipe, BUGS.
 """
 
+import math
 import re
 import tempfile
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def ours(
 ) -> Outcome:
     runs = Runs(Parameters(**parameters_of(name, row)), name, {})
     with request_of(folder, sender, recipient, content) as (request, _, reader):
-        (result,) = runs.deliver(request, reader)
+        (result,) = runs.deliver(request, math.inf, reader)
     status = result.status
     return status.enhanced, STATES[status.enhanced[0]], status.text
 

@@ -51,6 +51,8 @@ BUGS
     time is up. Output that begins with 2.X.X bounces there if the exit status is not 0; here the
     exit status decides.
 
+    The flag X has no effect: nobody is told of success as yet.
+
     Processes that leave the command's process group are not ended with it.
 
 CONFIGURATION PARAMETERS
