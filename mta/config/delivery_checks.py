@@ -36,7 +36,7 @@ def _check_flags(view: View) -> None:
     wanting = " and ".join(flag for flag in "DO" if flag in flags)
     if wanting and limit != 1:
         names = ("pipe_destination_recipient_limit", "pipe_flags")
-        view.complain(names, f"1, for pipe_flags has {wanting}", str(limit))
+        view.complain(names, f"{names[0]} 1, for pipe_flags has {wanting}", str(limit))
 
 
 def _check_time(view: View) -> None:

@@ -52,11 +52,12 @@ def imported_by(program: str) -> list[str]:
         "log.__main__",
         "local.__main__",
         "lookup.__main__",
+        "pipe.__main__",
         "qmgr.__main__",
         "rewrite.__main__",
         "smtp",
         "smtpd.__main__",
-        "virtual",
+        "virtual.__main__",
     ],
 )
 def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:

@@ -130,7 +130,7 @@ def test_recipients_beyond_the_limit_have_a_run_of_their_own(new_bench: NewBench
 
 
 @pytest.mark.parametrize(
-    ("null_sender", "told"), [("MAILER-DAEMON", "MAILER-DAEMON"), ("", ""), ("<>", "<>")]
+    ("null_sender", "told"), [("MAILER-DAEMON", "MAILER-DAEMON"), ("", ""), ("<>", '"<>"')]
 )
 def test_the_null_sender(
     new_bench: NewBench, short_path: Path, null_sender: str, told: str
@@ -350,3 +350,15 @@ def test_nothing_but_what_is_named_can_be_written(new_bench: NewBench, tmp_path:
 def test_no_descriptor_is_inherited(new_bench: NewBench) -> None:
     bench = new_bench(pipe_command=["/bin/ls", "/proc/self/fd"])
     assert one(bench.deliver(TO)).partition("(")[2] == "0 1 2 3)"  # the last is ls's own
+
+
+def test_what_there_is_no_time_for_is_not_begun(new_bench: NewBench, short_path: Path) -> None:
+    """Else qmgr would have given up, and tried again, while the command was at work."""
+    bench = new_bench(
+        pipe_command=shell(f"touch {short_path}/out/told"),
+        command_time_limit=20.0,
+        delivery_timeout=10.0,
+    )
+    said = one(bench.deliver(TO))
+    assert said == "451 4.3.2 no time left for this recipient in this attempt"
+    assert os.listdir(bench.out) == []

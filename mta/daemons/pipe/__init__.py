@@ -47,8 +47,11 @@ DIAGNOSTICS
     the exit status is not 0. A command that cannot be started: deferred, 4.3.5.
 
 BUGS
-    In Postfix a command that floods dies at 4096 octets, and one whose child keeps its output open
-    is killed when its time is up; one that cannot be executed bounces its mail.
+    In Postfix a command that floods, and one whose child keeps its output open, is killed when its
+    time is up. Output that begins with 2.X.X bounces there if the exit status is not 0; here the
+    exit status decides.
+
+    The flag X has no effect: nobody is told of success as yet.
 
     Processes that leave the command's process group are not ended with it.
 

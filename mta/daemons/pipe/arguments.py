@@ -67,7 +67,8 @@ def recipient_values(
 
 def sender_value(sender: str, null_sender: str, flags: str) -> str:
     """The macro of the sender; its case is never changed."""
-    return _whole(_mailbox(sender), flags) if sender else null_sender
+    text = sender or null_sender
+    return _whole(_mailbox(text), flags) if text else ""
 
 
 def client_values(origin: Origin) -> dict[str, str]:
@@ -100,6 +101,6 @@ def _folded(text: str, flags: str) -> address.Mailbox:
 
 
 def _whole(mailbox: address.Mailbox, flags: str) -> str:
-    if "q" in flags or not mailbox.domain:
+    if "q" in flags:
         return str(mailbox)
-    return f"{mailbox.local}@{mailbox.domain}"
+    return f"{mailbox.local}@{mailbox.domain}" if mailbox.domain else mailbox.local

@@ -1,6 +1,7 @@
 """The daemon as the skeleton sees it: requests in, runs of a command out, waited for in threads."""
 
 import os
+import time
 from functools import partial
 from typing import Final
 
@@ -20,7 +21,9 @@ class PipeHandler(DeliveryAgent):
 
     def __init__(self, context: Context) -> None:
         name = context.service.name
-        self._runs = Runs(context.parameters, name, os.environ)
+        parameters = context.parameters
+        self._runs = Runs(parameters, name, os.environ)
+        self._patience = parameters.delivery_timeout
         self._threads = DeliveryThreads(name, min(_THREADS, context.service.client_limit))
         super().__init__(name, context.log, context.used, self._begin)
 
@@ -29,4 +32,5 @@ class PipeHandler(DeliveryAgent):
         self._threads.close()
 
     async def _begin(self, request: Deliver, content: ContentReader) -> list[Result]:
-        return await self._threads.run(content, partial(self._runs.deliver, request))
+        due = time.monotonic() + self._patience  # from now on, for there may be no thread at once
+        return await self._threads.run(content, partial(self._runs.deliver, request, due))

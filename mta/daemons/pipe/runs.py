@@ -43,10 +43,11 @@ class Runs:
         self._extensions = Extensions.of(parameters.recipient_delimiter)
         self._environment = _exported(parameters.export_environment, environment)
 
-    def deliver(self, request: Deliver, content: ContentReader) -> list[Result]:
-        """Run the command for all recipients; each run has an outcome of its own."""
-        parameters = self._parameters
-        due = time.monotonic() + parameters.delivery_timeout
+    def deliver(self, request: Deliver, due: float, content: ContentReader) -> list[Result]:
+        """Run the command for all recipients; each run has an outcome of its own.
+
+        `due`: when qmgr waits no more, in seconds of the monotonic clock.
+        """
         results = []
         for group in self._groups(request.recipients):
             run = partial(self._run, request, group, content, due)

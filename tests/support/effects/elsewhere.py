@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import grp
+import math
 import os
 import pwd
 import time
@@ -172,7 +173,7 @@ def piped(scene: Scene) -> str:
     with _request(scene) as (request, content):
         both = tuple(DeliverRecipient(n, f"{n}+X@posthouse.test", "") for n in (0, 1))
         bounce = replace(request, sender="", recipients=both)
-        results = Runs(scene.parameters, "list", {}).deliver(bounce, content)
+        results = Runs(scene.parameters, "list", {}).deliver(bounce, math.inf, content)
     said = "; ".join(dict.fromkeys(str(result.status) for result in results))
     return said.replace(str(scene.folder), "").removeprefix("250 2.0.0 delivered via list service ")
 

@@ -561,6 +561,20 @@ def test_root_needs_users_that_exist(folder: ConfigurationFolder) -> None:
 
 
 @pytest.mark.requires("root")
+def test_who_asks_for_the_places_of_mailboxes_must_reach_lookup(
+    folder: ConfigurationFolder,
+) -> None:
+    """Tables that answer at once are read by the row itself."""
+    folder.services("profile: hub\nservices:\n  virtual: {user: nobody}\n")
+    folder.main('virtual_mailbox_maps: ["static:all/"]\n')
+    assert lacks_of(folder) == []
+    folder.main('virtual_mailbox_maps: ["socketmap:inet:127.0.0.1:2600:places"]\n')
+    assert lacks_of(folder) == [
+        "main.yml:1:1: main.private_group: mtaprivate; adduser nobody mtaprivate"
+    ]
+
+
+@pytest.mark.requires("root")
 def test_who_takes_mail_in_must_reach_the_other_daemons(folder: ConfigurationFolder) -> None:
     folder.services(row("user: nobody"))
     assert lacks_of(folder) == [

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -379,3 +380,34 @@ def test_ports_of_name_servers_are_what_the_configuration_says(
 def test_a_need_for_no_path_is_refused(parameters: Parameters, path: str) -> None:
     with pytest.raises(SandboxError, match="holds no path"):
         expand(path, parameters)
+
+
+class TestCommands:
+    """An operator's programs: they read and run what files' modes allow, and write where named."""
+
+    NEEDS = Needs(commands="$pipe_writable")
+
+    @pytest.fixture
+    def parameters(self, parameters: Parameters, place: Path) -> Parameters:
+        return msgspec.structs.replace(parameters, pipe_writable=(str(place / "mail"),))
+
+    def test_run(self, within: Within, place: Path) -> None:
+        def step() -> None:
+            said = subprocess.run(["/bin/cat", place / "private/key"], check=True, stdout=-1)
+            assert said.stdout == b"secret"
+
+        assert within(self.NEEDS, step) == ""
+
+    def test_write(self, within: Within) -> None:
+        def step() -> None:
+            Path("mail/new").write_text("x")
+            os.symlink("new", "mail/link")
+            Path("/dev/null").write_text("x")
+
+        assert within(self.NEEDS, step) == ""
+
+    def test_nothing_elsewhere(self, within: Within) -> None:
+        assert within(self.NEEDS, lambda: Path("incoming/x").write_text("x")) == "EACCES"
+
+    def test_nobody_else_runs_anything(self, within: Within) -> None:
+        assert within(Needs(), lambda: subprocess.run(["/bin/true"], check=True)) == "EACCES"
