@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from support.mailuser_house import CONTENT, MailuserHouse, Person, person
 from support.messages import messages
+from support.needs import missing
 from support.small_disk import SmallDisk
 from support.users import STRANGER, attempt_as, new_user
 from support.waiting import wait_until
@@ -544,20 +545,40 @@ def test_every_request_is_answered(shared: MailuserHouse, request: Message) -> N
 
 
 def test_one_user_does_not_get_all_places(bob: Person) -> None:
-    """A fourth of them: here, one of four."""
+    """A fourth of them, here one of four: what is more waits for its turn."""
     gate = fifo(bob.home / "gate", bob)
     with MailuserHouse({"client_limit": 4}) as house:
-        house.send(bob.run("read line < gate", shell=True))
+        first = house.send(bob.run("read line < gate", shell=True))
+        further = [house.send(bob.read("/nowhere")) for _ in range(3)]
         wait_until(house.children, "the first to run")
-        number = house.send(bob.read("/nowhere"))
-        heard, reply = house.hear()
-        assert heard == number
-        assert isinstance(reply, Refused)
-        assert (reply.status.code, reply.status.enhanced) == (451, "4.3.2")
+        if not missing("root"):
+            refused = house.send(ReadFile("no-such-user", "/etc/passwd", 1000))
+            assert house.hear()[0] == refused
+        assert len(house.children()) == 1
         gate.write_text("go\n")
-        _, reply = house.hear()
-        assert reply == CommandEnded(0, False, b"")
+        assert house.hear() == (first, CommandEnded(0, False, b""))
+        assert [house.hear() for _ in further] == [
+            (number, FileRead(FileState.MISSING)) for number in further
+        ]
     gate.unlink()
+
+
+def test_a_client_that_goes_away_before_its_turn(bob: Person) -> None:
+    """Nothing is begun for it: it tries again elsewhere, or later."""
+    gate = fifo(bob.home / "gate", bob)
+    with MailuserHouse({"client_limit": 4}) as house:
+        first = house.send(bob.run("read line < gate", shell=True))
+        wait_until(house.children, "the first to run")
+        with house.new_client() as client, (bob.home / "message").open("w+b") as message:
+            request = bob.run("touch", "done", content=b"")
+            socket.send_fds(client, [encode(1, request)], [message.fileno()])
+        house.daemon.hear_until(Counters(1, 2))
+        gate.write_text("go\n")
+        assert house.hear() == (first, CommandEnded(0, False, b""))
+        assert house.ask(bob.read("/nowhere")) == FileRead(FileState.MISSING)
+        assert not (bob.home / "done").exists()
+    gate.unlink()
+    (bob.home / "message").unlink()
 
 
 def test_retiring(bob: Person) -> None:
