@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from mta.ipc.client import ServiceClient, Unavailable
 from mta.ipc.frames import Descriptors
-from mta.ipc.mailuser_times import COMMAND_GRACE, READING_TIME, STORING_TIME
+from mta.ipc.mailuser_times import COMMAND_GRACE, READING_TIME, STORING_TIME, WAITING_TIME
 from mta.ipc.messages import (
     CommandEnded,
     FileRead,
@@ -72,8 +72,9 @@ class MailuserClient:
         *,
         idempotent: bool = False,
     ) -> FileRead | Stored | CommandEnded:
+        within = WAITING_TIME + seconds + self._timeout
         return await self._service.request(
-            request, descriptors, idempotent=idempotent, within=seconds + self._timeout
+            request, descriptors, idempotent=idempotent, within=within
         )
 
 

@@ -15,6 +15,9 @@ from support.folders import reachable_folder
 from support.instance import Instance
 from support.users import STRANGER, attempt_as, identity
 
+from mta.ipc.frames import encode
+from mta.ipc.messages import ReadFile
+
 pytestmark = pytest.mark.requires("root")
 
 USERS = {
@@ -132,6 +135,19 @@ def test_who_becomes_users_hears_the_queues_owner_alone(house: Instance, user: s
     assert heard == {"mtanet": "b''", "vmail": "EACCES"}[user]
     if user == "mtanet":
         house.wait_log("stranger", service="mailuser", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize(
+    ("user", "answer"),
+    [("nobody", b"missing"), ("mta", b"4.3.5"), ("mtanet", b"4.3.5"), ("root", b"4.3.5")],
+)
+def test_who_becomes_users_becomes_none_of_the_house(
+    house: Instance, user: str, answer: bytes
+) -> None:
+    """Even if the queue's owner asks: nothing is gained by that, and nothing done as root."""
+    frame = encode(1, ReadFile(user, "/nowhere/.forward", 1000))
+    asked = f"(lambda it: [it.send({frame!r}), it.recv(1000)])(connect('private/mailuser'))"
+    assert answer.decode() in attempt_as("mta", asked, house.queue)
 
 
 def test_who_becomes_users_has_no_other_power(house: Instance) -> None:

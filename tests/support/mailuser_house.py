@@ -103,7 +103,11 @@ class MailuserHouse:
 
     def hear(self) -> tuple[int, Heard]:
         """The next reply, and the number of the request that it is for."""
-        data = self._client.recv(FRAME_LIMIT)
+        try:
+            data = self._client.recv(FRAME_LIMIT)
+        except ConnectionResetError:
+            # It ended with a request unread: the kernel says so once, before what it had sent.
+            data = self._client.recv(FRAME_LIMIT)
         _, number, body = msgspec.msgpack.decode(data, type=tuple[int, int, MailuserReply])
         return number, body
 
