@@ -40,7 +40,8 @@ DIAGNOSTICS
     One event `delivery` a recipient; `forwarded` with the queue id of a new message;
     `target_failed` for each target that was not served; `forward_unsafe` for a .forward file
     that is not looked at, and why; `alias_missing` for a postmaster without an alias, whose mail
-    is thrown away; `leads_nowhere` for an alias of an empty list, or what was served already.
+    is thrown away; `leads_nowhere` for an alias of an empty list, or what was served
+    already; `tables_moved` as in rewrite.
     Deferrals: 4.3.0 a table, the user database, mailuser or cleanup gives no answer; 4.3.5 a
     parameter makes no sense; 4.6.0 more than 100000 targets. Bounces: 5.1.1 unknown user, 5.1.3 no
     address, 5.2.0 no name of a file, 5.3.5 an :include: file that cannot be read, or no command,

@@ -26,7 +26,6 @@ from mta.config.parameters import Parameters
 from mta.daemons.local.house import Alias, House
 from mta.daemons.local.outlets import NoMailboxError, Outlets, is_path
 from mta.daemons.local.steps import Known, Rights, Source, Step, step_to
-from mta.daemons.local.substitution import Substituted, safe, substitute
 from mta.ipc.messages import FileState
 from mta.lookup.forms import Extensions
 from mta.proto import address
@@ -34,6 +33,7 @@ from mta.proto.address import Mailbox
 from mta.proto.aliases import Target, TargetKind, parse_lines, parse_targets
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, Status, permanent, temporary
+from mta.util.substitution import Substituted, safe, substitute
 
 __all__ = ["Expansion"]
 

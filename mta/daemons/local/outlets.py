@@ -16,11 +16,11 @@ from mta.config.parameters import Parameters
 from mta.daemons.local.exits import status_of_command
 from mta.daemons.local.house import House
 from mta.daemons.local.steps import Rights, Source, Step
-from mta.daemons.local.substitution import safe
 from mta.ipc.messages import MailboxKind
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import Status, permanent
 from mta.util.accounts import Account
+from mta.util.substitution import safe
 
 __all__ = ["NoMailboxError", "Outlets", "is_path"]
 

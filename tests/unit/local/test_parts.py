@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.daemons.local.exits import status_of_command
-from mta.daemons.local.substitution import safe, substitute
 from mta.ipc.messages import CommandEnded
+from mta.util.substitution import safe, substitute
 
 VALUES = {"user": "ann", "home": "/home/ann", "extension": "", "local": "a;b"}
 

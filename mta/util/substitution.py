@@ -1,4 +1,4 @@
-"""Texts of parameters in which $name stands for a value of the recipient (local(8)).
+"""Texts of parameters in which $name stands for a value (local(8): forward_path, luser_relay).
 
     $name ${name} $(name)       the value; a text with a name that has none is not usable
     ${name?text} ${name?{text}} text if the name has a value
