@@ -40,12 +40,12 @@ from support.configuration import ConfigurationFolder
         (
             "forward_path: [$home/.forward, '${home']\n",
             "forward_path[1]",
-            "a closing brace in '${home'",
+            "a closing brace, got '{home'",
         ),
         (
             "luser_relay: $1@far.test\n",
             "luser_relay",
-            "a name after $ in '$1@far.test'",
+            "a name after $, got '$1@far.test'",
         ),
         (
             "alias_maps: ['inline:{a=b}', 'pcre:{{/(.*)/ |prog $1}}']\n",
