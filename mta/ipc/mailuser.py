@@ -5,10 +5,11 @@ its outcome then, which is a temporary failure.
 """
 
 import asyncio
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from mta.ipc.client import ServiceClient, Unavailable
 from mta.ipc.frames import Descriptors
+from mta.ipc.mailuser_times import COMMAND_GRACE, READING_TIME, STORING_TIME, WAITING_TIME
 from mta.ipc.messages import (
     CommandEnded,
     FileRead,
@@ -21,12 +22,7 @@ from mta.ipc.messages import (
 )
 from mta.util.log import Log
 
-__all__ = ["COMMAND_GRACE", "READING_TIME", "STORING_TIME", "MailuserClient"]
-
-# Seconds after which the server itself kills what it has begun, and says so.
-READING_TIME: Final = 30.0  # for a file; a file server that is away takes longer
-STORING_TIME: Final = 300.0  # for a mailbox: waiting for its locks, and for a slow disk
-COMMAND_GRACE: Final = 30.0  # after the time that a command has
+__all__ = ["MailuserClient"]
 
 
 class MailuserClient:
@@ -76,8 +72,9 @@ class MailuserClient:
         *,
         idempotent: bool = False,
     ) -> FileRead | Stored | CommandEnded:
+        within = WAITING_TIME + seconds + self._timeout
         return await self._service.request(
-            request, descriptors, idempotent=idempotent, within=seconds + self._timeout
+            request, descriptors, idempotent=idempotent, within=within
         )
 
 

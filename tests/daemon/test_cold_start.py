@@ -66,6 +66,13 @@ def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
     assert not imported & _HEAVY
 
 
+def test_what_forks_imports_no_loop_at_all() -> None:
+    """A copy of one, with its threads and descriptors, is nothing to become a user with."""
+    told = "import mta.daemons.mailuser.__main__, sys; print(*sys.modules)"
+    imported = set(imported_by(told))
+    assert not imported & (_HEAVY | {"asyncio", "uvloop", "threading", "concurrent"})
+
+
 def test_smtpd_imports_little_beside_its_loop_and_its_decoders() -> None:
     """A client waits for each of them, a millisecond or so: another one is to be measured first."""
     program = (

@@ -15,6 +15,9 @@ from support.folders import reachable_folder
 from support.instance import Instance
 from support.users import STRANGER, attempt_as, identity
 
+from mta.ipc.frames import encode
+from mta.ipc.messages import ReadFile
+
 pytestmark = pytest.mark.requires("root")
 
 USERS = {
@@ -67,9 +70,7 @@ def _status(pid: int, name: str) -> set[int]:
     return set(map(int, line.split()[1:]))
 
 
-def test_each_row_runs_as_its_user_and_root_is_seldom_one(
-    house: Instance,
-) -> None:
+def test_each_row_runs_as_its_user_and_root_is_seldom_one(house: Instance) -> None:
     """All four uids and gids: nothing that could be taken back."""
     processes = house.processes()
     assert {process.service for process in processes} == {"", *USERS}
@@ -78,7 +79,9 @@ def test_each_row_runs_as_its_user_and_root_is_seldom_one(
             uid, gid, groups = identity(USERS[process.service])
             assert _status(process.pid, "Uid") == {uid}
             assert _status(process.pid, "Gid") == {gid}
-            assert _status(process.pid, "Groups") == {gid, *groups}
+            # Root keeps the groups that the master was started with: they grant root nothing.
+            expected = {gid, *groups} if uid else _status(house.supervisord.pid, "Groups")
+            assert _status(process.pid, "Groups") == expected
         else:
             assert process.pid == house.supervisord.pid
             assert _status(process.pid, "Uid") == {0}
@@ -131,6 +134,19 @@ def test_who_becomes_users_hears_the_queues_owner_alone(house: Instance, user: s
     assert heard == {"mtanet": "b''", "vmail": "EACCES"}[user]
     if user == "mtanet":
         house.wait_log("stranger", service="mailuser", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize(
+    ("user", "answer"),
+    [("nobody", b"missing"), ("mta", b"4.3.5"), ("mtanet", b"4.3.5"), ("root", b"4.3.5")],
+)
+def test_who_becomes_users_becomes_none_of_the_house(
+    house: Instance, user: str, answer: bytes
+) -> None:
+    """Even if the queue's owner asks: nothing is gained by that, and nothing done as root."""
+    frame = encode(1, ReadFile(user, "/nowhere/.forward", 1000))
+    asked = f"(lambda it: [it.send({frame!r}), it.recv(1000)])(connect('private/mailuser'))"
+    assert answer.decode() in attempt_as("mta", asked, house.queue)
 
 
 def test_who_becomes_users_has_no_other_power(house: Instance) -> None:

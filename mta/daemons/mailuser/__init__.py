@@ -9,6 +9,7 @@ DESCRIPTION
     process: it is forked, becomes the user for good, does the one thing, answers, and ends.
 
     server      the process that stays: it forks, passes answers on, and kills what is late
+    backlog     requests that wait for a place
     child       the process of one request
     user        whom it may become, and how
     reading     files that a user wrote for us
@@ -17,7 +18,8 @@ DESCRIPTION
 
     There is no event loop and no thread, so that a plain fork is safe and the child need not
     execute a fresh interpreter: what is copied is one quiet thread in poll(2) (mta.master.plain).
-    A request costs two to three milliseconds so, and thirty with an interpreter of its own.
+    A request costs four milliseconds of processor time so, and fifty more with an interpreter
+    of its own.
 
 SECURITY
     Run by root (a row with privileged: true), it may be asked by mail_owner alone: the kernel says
@@ -42,21 +44,23 @@ SECURITY
     no_new_privs      set where a file is opened, for nothing is executed there. Not for commands,
                       since delivery helpers that are set-gid (procmail) work with it: so this
                       process cannot have it, nor Landlock, which needs it and would be inherited
-    floods            at most client_limit requests at once, and a fourth of that for one user;
-                      each has a deadline, and then its process group is killed by root. What made
-                      a session of its own (a daemon that a command started) goes on, as in Postfix
+    floods            at most client_limit processes at once, and a fourth of that for one user; as
+                      many requests wait, a minute at most; each process has a deadline, and then
+                      its process group is killed by root. What made a session of its own (a daemon
+                      that a command started) goes on, as in Postfix
 
     Where an ordinary user runs the house, requests for that user are served and no others.
 
 DIAGNOSTICS
     `request_refused` with the user and the reason; `child_killed` for one that was late;
     `stranger`, `ipc_malformed` as in all daemons. Temporary refusals: 4.3.0 no such user, or
-    what cannot be known; 4.3.2 too many requests of one user; 4.3.5 nothing is done as this user;
+    what cannot be known; 4.3.2 no place in a minute; 4.3.5 nothing is done as this user;
     of a mailbox 4.2.0, 4.2.2, 4.3.0, 4.3.1, and for good 5.2.2, its limit.
 
 BUGS
     A delivery that was killed leaves the beginning of a message in an mbox, which an empty line
     parts from the next; the message comes again. Commands are not bound by mailbox_size_limit.
+    A process that a dead file server holds cannot be killed, and keeps its place until then.
 
 STANDARDS
     mbox(5), maildir(5), aliases(5), local(8) of Postfix

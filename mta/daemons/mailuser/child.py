@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 from mta.daemons.mailuser.command import run_command
 from mta.daemons.mailuser.mailbox import store_message
 from mta.daemons.mailuser.reading import read_file
-from mta.daemons.mailuser.user import Host, become, find_user, spool_group
+from mta.daemons.mailuser.user import Host, become, find_user, open_spool
 from mta.delivery.content import ContentReader
 from mta.ipc.frames import Descriptors, encode
 from mta.ipc.messages import (
@@ -105,10 +105,11 @@ def _reply_to(
                 _never_execute()
                 return read_file(request, user)
             case StoreMessage():
-                group = spool_group(user, request.path)
-                become(user, *(() if group is None else (group,)))
+                spool = open_spool(user, request.path)
+                become(user, *(() if spool is None else (spool.group,)))
                 _never_execute()
-                return store_message(request, _content(request, descriptors), user, host.name)
+                content = _content(request, descriptors)
+                return store_message(request, content, host.name, spool)
             case RunCommand():
                 become(user)
                 not_dumpable()

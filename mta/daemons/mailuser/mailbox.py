@@ -6,11 +6,11 @@ mta.delivery.maildir). /dev/null, which aliases(5) has for mail that nobody want
 """
 
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
+from mta.daemons.mailuser.user import Spool
 from mta.delivery.content import ContentReader
 from mta.delivery.failures import mailbox_failure
 from mta.delivery.mailbox_locks import Lock
@@ -27,11 +27,12 @@ _NOWHERE: Final = "/dev/null"
 
 
 def store_message(
-    request: StoreMessage, content: ContentReader, user: pwd.struct_passwd, host: str
+    request: StoreMessage, content: ContentReader, host: str, spool: Spool | None
 ) -> Stored:
-    """Store the message as the process' user, who is `user`; MailError: it is not there.
+    """Store the message as the process' user; MailError: it is not there.
 
-    `host` is part of names that are unique on all hosts.
+    `host` is part of names that are unique on all hosts. `spool` is the folder of an mbox that was
+    opened already, with the group that it needs.
     """
     pieces = _pieces(request.prefix, content)
     match request.kind:
@@ -41,7 +42,8 @@ def store_message(
             folder, name = os.path.split(request.path)
             if name in ("", ".", ".."):
                 permanent("5.3.5", "mailbox is a folder", request.path)
-            with closing(_Folder(folder)) as place:
+            opened = None if spool is None else spool.descriptor
+            with closing(_Folder(folder, opened)) as place:
                 append_to_mbox(
                     place.descriptor,
                     name,
@@ -67,9 +69,9 @@ def _pieces(prefix: bytes, content: ContentReader) -> Iterator[bytes]:
 class _Folder:
     """An open folder; MailError, as of a mailbox, when it cannot be had."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opened: int | None = None) -> None:
         try:
-            self.descriptor = open_base(path)
+            self.descriptor = open_base(path) if opened is None else opened
         except OSError as error:
             raise mailbox_failure(path, error) from error
 

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -20,6 +20,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mta.daemons.mailuser.backlog import Backlog, Waiting
 from mta.daemons.mailuser.child import live
 from mta.daemons.mailuser.user import Host, host_of
 from mta.ipc.frames import (
@@ -29,7 +30,7 @@ from mta.ipc.frames import (
     encode,
     received_descriptors,
 )
-from mta.ipc.mailuser import COMMAND_GRACE, READING_TIME, STORING_TIME
+from mta.ipc.mailuser_times import COMMAND_GRACE, READING_TIME, STORING_TIME
 from mta.ipc.messages import (
     FRAME_LIMIT,
     CommandEnded,
@@ -51,9 +52,8 @@ __all__ = ["MailuserServer", "make_server"]
 
 _CAPABILITIES: Final = (5, 6, 7)  # KILL: a child that is a user by now; SETGID, SETUID: to be one
 _AGAIN: Final = 10.0  # seconds after which a child that does not die is killed once more
-_USERS_SHARE: Final = 4  # no user has more than a fourth of the children at once
 
-_BUSY: Final = Status(451, "4.3.2", "too many deliveries of this user at once")
+_BUSY: Final = Status(451, "4.3.2", "too many deliveries to users at once")
 
 
 class _Client:
@@ -64,6 +64,7 @@ class _Client:
         self.last = 0
         self.waiting: deque[bytes] = deque()
         self.is_closed = False
+        self.events = -1  # that are watched for; none yet
 
 
 class _Job(Struct, frozen=True):
@@ -86,16 +87,16 @@ def make_server(context: PlainContext) -> "MailuserServer":
 
 
 class MailuserServer:
-    """At most `client_limit` children at once; further requests wait in their sockets."""
+    """At most `client_limit` children at once; as many requests again wait here."""
 
     def __init__(self, context: PlainContext, host: Host) -> None:
         self.served = 0
         self._log = context.log
         self._watch = context.watch
         self._host = host
-        self._limit = context.service.client_limit
         self._clients: set[_Client] = set()
         self._jobs: dict[int, _Job] = {}  # by the child's pidfd
+        self._backlog = Backlog[_Client](context.service.client_limit)
         self._retiring = False
         self._requests = FrameReader[MailuserRequest](MailuserRequest)
         self._replies = FrameReader[MailuserReply](MailuserReply)
@@ -110,7 +111,7 @@ class MailuserServer:
     @property
     def busy(self) -> bool:
         """Whether a child runs, or an answer has not been read."""
-        return bool(self._jobs) or any(client.waiting for client in self._clients)
+        return bool(self._jobs or self._backlog) or any(client.waiting for client in self._clients)
 
     def admit(self, client: socket.socket) -> None:
         """Serve one client."""
@@ -119,13 +120,16 @@ class MailuserServer:
         self._adjust(admitted)
 
     def look(self, now: float) -> float:
-        """Kill what has had its time; return when the next one has."""
+        """End what has had its time; return when the next one has."""
+        for waiting in self._backlog.expired(now):
+            self._refuse(waiting, Refused(_BUSY, f"{len(self._jobs)} for all users"))
         for pidfd, job in self._jobs.items():
             if now >= job.deadline:
                 self._log.warning("child_killed", user=job.user, child=job.child)
                 _kill(job.child)
                 self._jobs[pidfd] = replace(job, deadline=now + _AGAIN)
-        return min((job.deadline for job in self._jobs.values()), default=inf)
+        deadlines = (job.deadline for job in self._jobs.values())
+        return min(self._backlog.next_expiry, *deadlines, inf)
 
     def retire(self) -> None:
         """Say Goodbye to each client; their requests in hand are still answered."""
@@ -143,7 +147,7 @@ class MailuserServer:
 
     @property
     def _has_room(self) -> bool:
-        return not self._retiring and len(self._jobs) < self._limit
+        return not self._retiring and self._backlog.has_room
 
     def _adjust(self, client: _Client) -> None:
         """Watch for what this client may do next."""
@@ -151,6 +155,9 @@ class MailuserServer:
             return
         reads = self._has_room and not client.waiting
         events = (select.POLLIN if reads else 0) | (select.POLLOUT if client.waiting else 0)
+        if events == client.events:
+            return
+        client.events = events
         # Its end is always heard of: POLLHUP needs no asking.
         self._watch.add(client.socket.fileno(), partial(self._ready, client), events)
 
@@ -174,14 +181,11 @@ class MailuserServer:
             self._drop(client)
             return
         descriptors = received_descriptors(ancillary)
-        try:
-            if data:
-                self._take(client, data, descriptors, flags)
-            else:
-                self._drop(client)
-        finally:
-            for descriptor in descriptors:  # a child has its own by now
-                close_read(descriptor)
+        if data:
+            self._take(client, data, descriptors, flags)
+        else:
+            _close_all(descriptors)
+            self._drop(client)
 
     def _take(self, client: _Client, data: bytes, descriptors: Descriptors, flags: int) -> None:
         try:
@@ -191,23 +195,35 @@ class MailuserServer:
         except MALFORMED as error:
             pid, uid = peer_credentials(client.socket)
             reason = str(error)[:500]
+            _close_all(descriptors)
             self._log.error("ipc_malformed", socket="server", peer=pid, uid=uid, reason=reason)
             self._drop(client)
             return
         client.last = number
         self.served += 1
-        of_user = Counter(job.user for job in self._jobs.values())[request.user]
-        if of_user >= max(1, self._limit // _USERS_SHARE):
-            self._answer(client, number, Refused(_BUSY, f"{of_user} for {request.user}"))
-            return
-        try:
-            self._begin(client, number, request, descriptors)
-        except OSError as error:  # no process, no descriptor
-            self._answer(client, number, Refused(INTERNAL_ERROR, str(error)))
-        for each in self._clients:
-            self._adjust(each)
+        self._backlog.add(client, number, request, descriptors, time.monotonic())
+        self._begin_waiting()
 
-    def _answer(self, client: _Client, number: int, reply: Message) -> None:
+    def _begin_waiting(self) -> None:
+        """Begin what there are places for, and read on where others may wait."""
+        while waiting := self._backlog.next(job.user for job in self._jobs.values()):
+            try:
+                self._begin(waiting)
+            except OSError as error:  # no process, no descriptor
+                self._refuse(waiting, Refused(INTERNAL_ERROR, str(error)))
+            else:
+                _close_all(waiting.descriptors)  # the child has its own by now
+        for client in self._clients:
+            self._adjust(client)
+
+    def _refuse(self, waiting: Waiting[_Client], refused: Refused) -> None:
+        _close_all(waiting.descriptors)
+        self._answer(waiting.client, waiting.number, waiting.request.user, refused)
+
+    def _answer(self, client: _Client, number: int, user: str, reply: Message) -> None:
+        if isinstance(reply, Refused):
+            text = str(reply.status)
+            self._log.warning("request_refused", user=user, text=text, reason=reply.reason)
         self._send(client, encode(number, reply))
 
     def _send(self, client: _Client, frame: bytes) -> None:
@@ -229,7 +245,9 @@ class MailuserServer:
         self._adjust(client)
 
     def _drop(self, client: _Client) -> None:
-        """Close; what is in hand goes on, for a delivery that has begun cannot be taken back."""
+        """Close; what has begun goes on, for a delivery cannot be taken back."""
+        for waiting in self._backlog.of(client):
+            _close_all(waiting.descriptors)
         self._clients.discard(client)
         client.waiting.clear()
         client.is_closed = True
@@ -238,9 +256,8 @@ class MailuserServer:
 
     # Children
 
-    def _begin(
-        self, client: _Client, number: int, request: MailuserRequest, descriptors: Descriptors
-    ) -> None:
+    def _begin(self, waiting: Waiting[_Client]) -> None:
+        request = waiting.request
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -249,7 +266,7 @@ class MailuserServer:
                 ours.close()
                 raise
             if child == 0:
-                live(theirs, number, request, descriptors, self._host)
+                live(theirs, waiting.number, request, waiting.descriptors, self._host)
         try:
             pidfd = os.pidfd_open(child)
         except OSError:
@@ -259,7 +276,9 @@ class MailuserServer:
             raise
         ours.setblocking(False)
         deadline = time.monotonic() + _seconds_for(request)
-        self._jobs[pidfd] = _Job(client, number, request.user, child, ours, deadline)
+        self._jobs[pidfd] = _Job(
+            waiting.client, waiting.number, request.user, child, ours, deadline
+        )
         self._watch.add(ours.fileno(), partial(self._answered, pidfd))
         self._watch.add(pidfd, partial(self._ended, pidfd))
 
@@ -282,12 +301,8 @@ class MailuserServer:
         os.waitpid(job.child, 0)
         job.answer.close()
         reply = job.reply or Refused(INTERNAL_ERROR, "no answer")
-        if isinstance(reply, Refused):
-            text = str(reply.status)
-            self._log.warning("request_refused", user=job.user, text=text, reason=reply.reason)
-        self._answer(job.client, job.number, reply)
-        for client in self._clients:
-            self._adjust(client)
+        self._answer(job.client, job.number, job.user, reply)
+        self._begin_waiting()
 
     def _reply_of(self, job: _Job) -> MailuserReply:
         try:
@@ -298,6 +313,11 @@ class MailuserServer:
         except (OSError, *MALFORMED) as error:
             return Refused(INTERNAL_ERROR, f"the child's answer: {error}"[:500])
         return reply
+
+
+def _close_all(descriptors: Descriptors) -> None:
+    for descriptor in descriptors:
+        close_read(descriptor)
 
 
 def _seconds_for(request: MailuserRequest) -> float:

@@ -22,7 +22,7 @@ from mta.config.snapshot import Snapshot
 from mta.master.users import house_uids
 from mta.proto.status import temporary
 
-__all__ = ["Host", "become", "find_user", "host_of", "spool_group"]
+__all__ = ["Host", "Spool", "become", "find_user", "host_of", "open_spool"]
 
 _ROOT: Final = 0
 _MAIL_GROUP: Final = "mail"  # of the folder of mailboxes: FHS, and Debian's policy 11.6
@@ -56,21 +56,34 @@ def find_user(name: str, host: Host) -> pwd.struct_passwd:
     return user
 
 
-def spool_group(user: pwd.struct_passwd, mailbox: str) -> int | None:
-    """The group that the user needs to make this mailbox and its lock file, if it is his own.
+class Spool(Struct, frozen=True):
+    """A folder of mailboxes, open, and the group that makes mailboxes and lock files there."""
 
-    A folder of mailboxes is root's and open to the group mail, as /var/mail is: there the mailbox
-    that bears the user's name is his, and no other name is any business of his.
+    descriptor: int
+    group: int
+
+
+def open_spool(user: pwd.struct_passwd, mailbox: str) -> Spool | None:
+    """The folder of the mailbox, if it is the user's own in a folder that is open to group mail.
+
+    Such a folder is root's, as /var/mail is: there the mailbox that bears the user's name is his,
+    and no other name is any business of his. It is opened before anything is granted for it, so
+    that no link that is turned meanwhile leads the group elsewhere.
     """
     folder, name = os.path.split(mailbox)
+    if name != user.pw_name or os.geteuid() != _ROOT:
+        return None
     try:
         group = grp.getgrnam(_MAIL_GROUP).gr_gid
-        found = os.stat(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (KeyError, OSError):
-        return None
+        return None  # the user finds out himself what is wrong
+    found = os.fstat(descriptor)
     is_open = found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_IWOTH
-    is_spool = found.st_uid == _ROOT and found.st_gid == group and is_open
-    return group if is_spool and name == user.pw_name else None
+    if found.st_uid == _ROOT and found.st_gid == group and is_open:
+        return Spool(descriptor, group)
+    os.close(descriptor)
+    return None
 
 
 def become(user: pwd.struct_passwd, *further: int) -> None:
