@@ -40,10 +40,11 @@ DIAGNOSTICS
     One event `delivery` a recipient; `forwarded` with the queue id of a new message;
     `target_failed` for each target that was not served; `forward_unsafe` for a .forward file
     that is not looked at, and why; `alias_missing` for a postmaster without an alias, whose mail
-    is thrown away.
+    is thrown away; `leads_nowhere` for an alias of an empty list, or what was served
+    already; `tables_moved` as in rewrite.
     Deferrals: 4.3.0 a table, the user database, mailuser or cleanup gives no answer; 4.3.5 a
     parameter makes no sense; 4.6.0 more than 100000 targets. Bounces: 5.1.1 unknown user, 5.1.3 no
-    address, 5.2.0 no name of a file, 5.2.4 an :include: file that cannot be read, 5.3.5 no command,
+    address, 5.2.0 no name of a file, 5.3.5 an :include: file that cannot be read, or no command,
     5.4.6 a loop, 5.7.1 a command or file where none is allowed. Of mailboxes and commands: what
     mailuser says, and what exits.py makes of a command's end.
 

@@ -17,7 +17,7 @@ from mta.proto.status import Status
 __all__ = ["status_of_command"]
 
 _TEXT_LIMIT: Final = 400  # characters
-_CODE: Final = re.compile(r"([45])\.(\d{1,3})\.(\d{1,3})(?:\s+|\Z)", re.ASCII)
+_CODE: Final = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s+|\Z)", re.ASCII)
 _UNPRINTABLE: Final = re.compile(r"[^ -~]+")
 _SYSEXITS: Final = {
     64: ("5.3.0", "command line usage error"),
@@ -51,7 +51,8 @@ def status_of_command(command: str, ended: CommandEnded) -> Status:
         return _status("4.3.0", f'Command died with signal {-ended.status}: "{name}"{said}')
     code = _CODE.match(output)
     if code is not None:
-        return _status(f"{code[1]}.{code[2]}.{code[3]}", output[code.end() :] or "no reason given")
+        kind = code[1].replace("2", "5")  # success is what it cannot mean
+        return _status(f"{kind}.{code[2]}.{code[3]}", output[code.end() :] or "no reason given")
     if ended.status in _SYSEXITS:
         enhanced, text = _SYSEXITS[ended.status]
         return _status(enhanced, f"{text}{said}")

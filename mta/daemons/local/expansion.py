@@ -26,7 +26,6 @@ from mta.config.parameters import Parameters
 from mta.daemons.local.house import Alias, House
 from mta.daemons.local.outlets import NoMailboxError, Outlets, is_path
 from mta.daemons.local.steps import Known, Rights, Source, Step, step_to
-from mta.daemons.local.substitution import Substituted, safe, substitute
 from mta.ipc.messages import FileState
 from mta.lookup.forms import Extensions
 from mta.proto import address
@@ -34,6 +33,7 @@ from mta.proto.address import Mailbox
 from mta.proto.aliases import Target, TargetKind, parse_lines, parse_targets
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, Status, permanent, temporary
+from mta.util.substitution import Substituted, safe, substitute
 
 __all__ = ["Expansion"]
 
@@ -97,7 +97,11 @@ class Expansion:
         first = step_to(
             mailbox,
             self._extensions,
-            Known(sender=sender, original=recipient.original, delivered=str(mailbox)),
+            Known(
+                sender=sender,
+                original=recipient.original or recipient.address,
+                delivered=str(mailbox),
+            ),
         )
         await self._attempt(self._recipient(first))
         count = 0
@@ -141,6 +145,8 @@ class Expansion:
         for status in self._outcomes:
             if status.is_permanent:
                 return status
+        if not texts:
+            self._house.warn("leads_nowhere", to=first.address)
         text = "; ".join(texts) or "nothing to deliver: it leads to no recipient"
         return Status(250, "2.0.0", text[:_TEXT_LIMIT])
 
@@ -183,7 +189,8 @@ class Expansion:
             owner = await self._house.alias(f"owner-{name}")
             if owner is not None:
                 sender = await self._owner_of(name, owner)
-                step = replace(step, sender=sender, owner=sender)
+                # Who is told of failures is no more who wrote: neither is whom he wrote to.
+                step = replace(step, sender=sender, owner=sender, original="")
         self._push(parse_targets(alias.value), step)
         return True
 
@@ -265,11 +272,11 @@ class Expansion:
         if self._is_done("include", user, path):
             return
         if not is_path(path):
-            permanent("5.2.4", ":include: file without an absolute path", path)
+            permanent("5.3.5", ":include: file without an absolute path", path)
         found = await self._house.read(user, path)
         if found.state is not FileState.READ:
             reason = found.reason or found.state.value
-            permanent("5.2.4", "an :include: file cannot be read", f"{path}: {reason}")
+            permanent("5.3.5", "an :include: file cannot be read", f"{path}: {reason}")
         step = replace(
             step,
             source=Source.INCLUDE,
@@ -305,7 +312,7 @@ class Expansion:
     def _forward(self, step: Step, to: str) -> None:
         if not self._is_done("forwarded", to.lower()):
             recipients = self._forwards.setdefault(step.sender, {})
-            recipients[to.lower()] = Recipient(to, step.original)
+            recipients[to.lower()] = Recipient(to, step.original or to)
 
     def _is_done(self, *key: str) -> bool:
         if key in self._seen:

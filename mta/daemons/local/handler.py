@@ -4,8 +4,10 @@ What was done for one recipient of a message is not done again for the next one,
 delivered: what must be tried again, or has failed, counts for nobody else.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+from mta.config.tables import TableFolders
 from mta.daemons.local.expansion import Expansion
 from mta.daemons.local.world import Letter, Mailuser, World
 from mta.delivery.agent import DeliveryAgent, Result
@@ -35,6 +37,8 @@ class LocalHandler(DeliveryAgent):
         self._context = context
         self._parameters = context.parameters
         self._world = World(context, mailuser)
+        views = map(context.snapshot.parameters_for, context.snapshot.services)
+        self._folders = TableFolders(views)
 
     async def stop(self) -> None:
         """Let go of the other services and of the threads."""
@@ -53,7 +57,14 @@ class LocalHandler(DeliveryAgent):
             if not (result.status.is_temporary or result.status.is_permanent):
                 seen = mine
             results.append(result)
+        self._look_at_tables(results)
         return results
+
+    def _look_at_tables(self, results: Sequence[Result]) -> None:
+        """A table that moved is not granted to this process, but to a new one."""
+        if any(it.status.is_temporary for it in results) and self._folders.moved:
+            self._context.log.info("tables_moved")
+            self._context.retire()
 
     async def _deliver_one(
         self, expansion: Expansion, recipient: DeliverRecipient, sender: str

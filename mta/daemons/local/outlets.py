@@ -16,11 +16,11 @@ from mta.config.parameters import Parameters
 from mta.daemons.local.exits import status_of_command
 from mta.daemons.local.house import House
 from mta.daemons.local.steps import Rights, Source, Step
-from mta.daemons.local.substitution import safe
 from mta.ipc.messages import MailboxKind
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import Status, permanent
 from mta.util.accounts import Account
+from mta.util.substitution import safe
 
 __all__ = ["NoMailboxError", "Outlets", "is_path"]
 
@@ -159,11 +159,8 @@ def is_path(text: str) -> bool:
 
 def _trace(step: Step) -> bytes:
     """The fields that a mailbox's copy begins with (RFC 5321, 4.4; RFC 9228); lines end in LF."""
-    return (
-        f"Return-Path: <{step.sender}>\n"
-        f"X-Original-To: {step.original or step.address}\n"
-        f"Delivered-To: {step.delivered}\n"
-    ).encode()
+    original = f"X-Original-To: {step.original}\n" if step.original else ""
+    return f"Return-Path: <{step.sender}>\n{original}Delivered-To: {step.delivered}\n".encode()
 
 
 def _from_line(sender: str) -> bytes:

@@ -33,7 +33,7 @@ class Known(Struct, frozen=True, kw_only=True):
     """What is known of a recipient beside his address: how mail came to be for him."""
 
     sender: str
-    original: str  # as the sender of the message named it
+    original: str  # as the sender of the message named it; nothing once an alias has an owner
     delivered: str  # what Delivered-To is to say, from the beginning on (frozen_delivered_to)
     depth: int = 0
     expanded_from: str = ""  # the alias or the user whose expansion led here

@@ -28,6 +28,36 @@ from support.configuration import ConfigurationFolder
             "a row of the service table",
         ),
         (
+            "mailbox_transport: lmpt:unix:/l\n",
+            "mailbox_transport",
+            "a row of the service table",
+        ),
+        (
+            "fallback_transport: nowhere\n",
+            "fallback_transport",
+            "a row of the service table",
+        ),
+        (
+            "forward_path: [$home/.forward, '${home']\n",
+            "forward_path[1]",
+            "a closing brace, got '{home'",
+        ),
+        (
+            "luser_relay: $1@far.test\n",
+            "luser_relay",
+            "a name after $, got '$1@far.test'",
+        ),
+        (
+            "alias_maps: ['inline:{a=b}', 'pcre:{{/(.*)/ |prog $1}}']\n",
+            "alias_maps[1]",
+            "a table of names: one of patterns is never asked for an alias",
+        ),
+        (
+            "default_privs: root\n",
+            "default_privs",
+            "a user without rights, such as nobody, got root",
+        ),
+        (
             "always_bcc: a@b@c\n",
             "always_bcc",
             'an address, or nothing, got "a@b@c"',

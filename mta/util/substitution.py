@@ -1,4 +1,4 @@
-"""Texts of parameters in which $name stands for a value of the recipient (local(8)).
+"""Texts of parameters in which $name stands for a value (local(8): forward_path, luser_relay).
 
     $name ${name} $(name)       the value; a text with a name that has none is not usable
     ${name?text} ${name?{text}} text if the name has a value
@@ -69,7 +69,7 @@ class _Work:
             else:
                 match = _SIMPLE.match(template, place)
                 if match is None:
-                    raise ValueError(f"expected a name after $ in {template!r}")
+                    raise ValueError(f"expected a name after $, got {template[place:]!r}")
                 pieces.append(self._value(match[1] or match[2]))
                 place = match.end()
         return "".join(pieces)
@@ -77,7 +77,7 @@ class _Work:
     def _braced(self, inner: str) -> str:
         match = _NAME.match(inner)
         if match is None:
-            raise ValueError(f"expected a name between the braces of ${{{inner}}}")
+            raise ValueError(f"expected a name between braces, got {inner!r}")
         name, rest = match[0], inner[match.end() :]
         if not rest:
             return self._value(name)
@@ -121,4 +121,4 @@ def _closing(text: str, start: int) -> int:
             depth -= 1
             if not depth:
                 return place + 1
-    raise ValueError(f"expected a closing brace in {text!r}")
+    raise ValueError(f"expected a closing brace, got {text[start:]!r}")

@@ -1,0 +1,121 @@
+"""Local delivery as Postfix does it: the same letters, users, aliases and .forward files.
+
+Compared are the files that are left, with what final delivery puts before a message, the addresses
+of other domains that mail went to, and the codes of what failed.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from support.debian import PackageUnavailable
+from support.folders import reachable_folder
+from support.instance import Instance
+from support.local_pair import Case, LocalPair
+from support.people import people
+
+pytestmark = pytest.mark.requires("root", "unshare", "nsenter", "setpriv", "useradd")
+
+BOX = "%base%/open/box"
+
+CASES = {
+    "mailbox": Case("%ann%"),
+    "mailbox with an extension": Case("%ann%+x"),
+    "unknown": Case("nobody-knows"),
+    "alias of a user": Case("a1", {"a1": "%ann%"}),
+    "alias of two, one of them twice": Case("a2", {"a2": "%ann%, %bob%, %ann%"}),
+    "alias with an extension": Case("a3+x", {"a3": "%ann%", "a3+x": "%bob%"}),
+    "alias without the extension": Case("a4+x", {"a4": "x@far.test"}),
+    "alias in upper case": Case("A5", {"a5": "%ann%"}),
+    "alias of an alias": Case("a6", {"a6": "a6b", "a6b": "%ann%, x@far.test"}),
+    "alias of itself and another": Case("a7", {"a7": "a7, x@far.test"}),
+    "user who is an alias of himself": Case("%bob%+a8", {"%bob%+a8": "%bob%, x@far.test"}),
+    "aliases in circles": Case("a9", {"a9": "a9b", "a9b": "a9"}),
+    "alias of nobody": Case("a10", {"a10": "nobody-knows"}),
+    "alias of nobody and somebody": Case("a11", {"a11": "nobody-knows, %ann%"}),
+    "alias of other hosts": Case("a12", {"a12": "x@far.test, y@far.test, X@FAR.test"}),
+    "alias of a file": Case("a13", {"a13": BOX}),
+    "alias of a Maildir": Case("a14", {"a14": f"{BOX}/"}),
+    "alias of a command": Case("a15", {"a15": f'"|cat > {BOX}"'}),
+    "alias with an owner": Case("a16", {"a16": "%ann%, x@far.test", "owner-a16": "%bob%"}),
+    "alias of an alias with an owner": Case(
+        "a17", {"a17": "a17b", "owner-a17": "%bob%", "a17b": f"{BOX}"}
+    ),
+    "a list": Case("a18", {"a18": ":include:%base%/open/l"}, {"open/l": "%ann%\n# no\nx@far.test"}),
+    "a list that is not there": Case("a19", {"a19": ":include:%base%/open/none"}),
+    "a list that all may write": Case(
+        "a20", {"a20": ":include:%base%/open/l"}, {"open/l": "%ann%\n"}, {"open/l": 0o666}
+    ),
+    "a list with a command": Case(
+        "a21", {"a21": ":include:%base%/open/l"}, {"open/l": f'"|cat > {BOX}"'}
+    ),
+    "a list with a file": Case("a22", {"a22": ":include:%base%/open/l"}, {"open/l": BOX}),
+    "a list without a path": Case("a23", {"a23": ":include:l"}),
+    "a list that holds itself": Case("a24", {"a24": ":include:%base%/open/l"}, {"open/l": "a24"}),
+    "an address with a comment": Case("a25", {"a25": "%ann% (that is Ann), <x@far.test>"}),
+    "a forward to another host": Case("%ann%", {}, {"%ann%/.forward": "x@far.test\n"}),
+    "a forward to himself, too": Case("%ann%", {}, {"%ann%/.forward": "%ann%, x@far.test\n"}),
+    "a forward to another user": Case("%ann%", {}, {"%ann%/.forward": "%bob%\n"}),
+    "forwards in circles": Case(
+        "%ann%", {}, {"%ann%/.forward": "%bob%\n", "%bob%/.forward": "%ann%\n"}
+    ),
+    "a forward without anything": Case("%ann%", {}, {"%ann%/.forward": "# x@far.test\n"}),
+    "a forward that all may write": Case(
+        "%ann%", {}, {"%ann%/.forward": "x@far.test\n"}, {"%ann%/.forward": 0o666}
+    ),
+    "a forward to a file": Case("%ann%", {}, {"%ann%/.forward": "%base%/%ann%/box\n"}),
+    "a forward to a Maildir": Case("%ann%", {}, {"%ann%/.forward": "%base%/%ann%/box/\n"}),
+    "a forward to a command": Case("%ann%", {}, {"%ann%/.forward": '"|cat > %base%/%ann%/box"\n'}),
+    "a forward to a list": Case(
+        "%ann%",
+        {},
+        {"%ann%/.forward": ":include:%base%/%ann%/l\n", "%ann%/l": "x@far.test\n%bob%\n"},
+    ),
+    "a forward for an extension": Case(
+        "%ann%+x", {}, {"%ann%/.forward+x": "x@far.test\n", "%ann%/.forward": "y@far.test\n"}
+    ),
+    "a forward for all extensions": Case(
+        "%ann%+y", {}, {"%ann%/.forward+x": "x@far.test\n", "%ann%/.forward": "y@far.test\n"}
+    ),
+    "an alias of his in a forward": Case(
+        "%ann%", {"a26": "%ann%"}, {"%ann%/.forward": "a26, x@far.test\n"}
+    ),
+    "an alias of a user who forwards": Case(
+        "a27", {"a27": "%ann%"}, {"%ann%/.forward": "x@far.test\n"}
+    ),
+} | {
+    f"a command that ends with {status}": Case(
+        f"e{status}", {f"e{status}": f'"|cat > /dev/null; exit {status}"'}
+    )
+    for status in (1, *range(64, 79), 127)
+} | {
+    f"a command that says {said}": Case(
+        f"s{number}", {f"s{number}": f'"|cat > /dev/null; echo {said}; exit 1"'}
+    )
+    for number, said in enumerate(("4.2.2 full", "5.7.1 no", "2.0.0 fine", "no code"))
+} | {
+    "a command that kills itself": Case("k9", {"k9": '"|cat > /dev/null; kill -9 $$"'}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[LocalPair]:
+    with (
+        reachable_folder() as folder,
+        people(folder, 2) as persons,
+    ):
+        instance = Instance(folder / "house")
+        try:
+            with LocalPair(instance, folder, persons) as made:
+                cases = [*CASES.values()]
+                made.start(cases, {})
+                yield made
+        except PackageUnavailable as error:
+            pytest.skip(str(error))
+        finally:
+            instance.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_postfix_does(pair: LocalPair, name: str) -> None:
+    theirs, ours = pair.post(CASES[name])
+    assert ours == theirs
