@@ -23,7 +23,7 @@ class SubmissionError(Exception):
         if not status.is_permanent:
             return cls(str(status), os.EX_TEMPFAIL)
         # RFC 3463: the subject is the second number.
-        subject = status.enhanced.split(".")[1] if status.enhanced else ""
+        subject = status.enhanced.split(".")[1]
         return cls(str(status), _SUBJECTS.get(subject, os.EX_UNAVAILABLE))
 
 

@@ -7,6 +7,7 @@ failure, and another attempt may make a second copy.
 """
 
 import os
+import select
 import socket
 from typing import Final, Literal
 
@@ -55,7 +56,7 @@ class PickupDoor:
     def commit(self) -> None:
         """Wait for the answer: the message is in the queue, or SubmissionError says why not."""
         self._send(self._framer.end())
-        while not self._settled(self._receive(0)):
+        while not self._settled(self._answer()):
             pass
 
     def close(self) -> None:
@@ -74,41 +75,61 @@ class PickupDoor:
             raise
         finally:
             os.close(folder)
+        peer.setblocking(False)
         return peer
 
     def _send(self, frame: Message) -> None:
+        self._look()
         data = _encoder.encode((PROTOCOL_VERSION, _NUMBER, frame))
         if self._replayable:
             self._sent.append(data)
             if sum(map(len, self._sent)) > _REPLAY_LIMIT:
                 self._sent.clear()
                 self._replayable = False
-        self._look()
-        try:
-            self._peer.send(data)
-        except (BrokenPipeError, ConnectionResetError):
-            self._settled(self._receive(0))  # why it hung up
-        except OSError as error:
-            raise unavailable(f"pickup: {error}") from error
+        self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
+        while True:
+            try:
+                self._peer.send(data)
+                return
+            except BlockingIOError:
+                self._wait(select.POLLOUT)
+            except (BrokenPipeError, ConnectionResetError):
+                self._settled(self._answer())  # why it hung up
+                return
+            except OSError as error:
+                raise unavailable(f"pickup: {error}") from error
 
     def _look(self) -> None:
         """Whether there is an answer already: then it is a refusal, or a farewell."""
-        try:
-            data = self._receive(socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        if self._settled(data):
+        data = self._receive()
+        if data is not None and self._settled(data):
             raise unavailable("pickup: committed before the end of the message")
 
-    def _receive(self, flags: int) -> bytes:
-        try:
-            return self._peer.recv(FRAME_LIMIT, flags)
-        except BlockingIOError:
-            raise
-        except ConnectionResetError:  # told once, before what was said (unix(7))
-            return self._receive(flags)
-        except OSError as error:  # TimeoutError among them
-            raise unavailable(f"pickup: no answer: {error}") from error
+    def _answer(self) -> bytes:
+        """The next packet; empty at the end of the connection."""
+        while (data := self._receive()) is None:
+            self._wait(select.POLLIN)
+        return data
+
+    def _receive(self) -> bytes | None:
+        """The next packet, if there is one."""
+        while True:
+            try:
+                return self._peer.recv(FRAME_LIMIT)
+            except BlockingIOError:
+                return None
+            except ConnectionResetError:  # told once, before what was said (unix(7))
+                continue
+            except OSError as error:
+                raise unavailable(f"pickup: {error}") from error
+
+    def _wait(self, event: int) -> None:
+        poll = select.poll()
+        poll.register(self._peer, event)
+        if not poll.poll(self._timeout * 1000):
+            raise unavailable(f"pickup: no answer within {self._timeout:g} s")
 
     def _settled(self, data: bytes) -> bool:
         """Whether the message is in the queue; False: the next pickup has it now."""
@@ -134,7 +155,10 @@ class PickupDoor:
         self._peer.close()
         try:
             self._peer = self._connect()
-            for data in self._sent:
-                self._peer.send(data)
         except OSError as error:
             raise unavailable(f"pickup: {error}") from error
+        attempt = self._attempts
+        for data in tuple(self._sent):
+            self._transmit(data)
+            if self._attempts != attempt:
+                return  # that one has retired as well, and another has all of it

@@ -81,7 +81,6 @@ def test_the_queue_directory_may_lie_deep(tmp_path: Path) -> None:
         (Status(550, "5.1.1", "No such user"), os.EX_NOUSER),
         (Status(550, "5.7.1", "No"), os.EX_NOPERM),
         (Status(550, "5.6.0", "No"), os.EX_DATAERR),
-        (Status(550, "", "No"), os.EX_UNAVAILABLE),
     ],
 )
 def test_a_refusal_is_told(tmp_path: Path, status: Status, expected: int) -> None:
