@@ -32,7 +32,7 @@ from mta.config.table import SERVICES
 from mta.config.tables import tables_of
 from mta.config.users import lacking
 from mta.lookup.places import files_of
-from mta.queue.layout import LOCKS, Keepers, table
+from mta.queue.layout import LOCKS, MAILDROP_MODE, Keepers, table
 from mta.util.ownership import (
     Account,
     Ownership,
@@ -130,7 +130,7 @@ def faults(configuration: Configuration) -> list[Problem]:
         users={name: account(name) for name in sorted(users)},
     )
     looks = (
-        *(_queue, _contents, _logs, _mailboxes, _sources),
+        *(_queue, _contents, _logs, _mailboxes, _maildrop, _sources),
         *(_keys, _tables, _changeable, _closed),
     )
     return sorted({fault for look in looks for fault in look(host)})
@@ -228,6 +228,24 @@ def _mailboxes(host: _Host) -> Iterator[Problem]:
             yield _differs(base, wanted, found, wanted.commands)
         else:
             yield from _open_to_everybody(base, found)
+
+
+def _maildrop(host: _Host) -> Iterator[Problem]:
+    """A maildrop outside of the queue directory: on a host that only sends, a file server's."""
+    path = host.parameters.maildrop_directory
+    if not path:
+        return
+    found = _look(path, follow=True)
+    is_reader = any(row.daemon == "pickup" for row in host.configuration.services)
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        shown = "nothing" if found is None else _shown(found)
+        yield _fault(path, "a directory", shown, "mount the file server's, or make one")
+        return
+    # Only the host that reads it must agree with the file server on whose it is.
+    owner = host.keepers.mail if is_reader else (found.st_uid, found.st_gid)
+    wanted = Ownership(*owner, MAILDROP_MODE)
+    if not wanted.holds(found):
+        yield _differs(path, wanted, found, f"mount it, or {wanted.commands}")
 
 
 def _sources(host: _Host) -> Iterator[Problem]:

@@ -1,8 +1,10 @@
 """pickup as users meet it: a real process, its socket and its maildrop, and a played cleanup."""
 
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -412,11 +414,25 @@ def test_a_file_server_that_is_away_holds_up_no_caller(
     taken(house, name)
 
 
-def test_a_folder_elsewhere_keeps_what_is_strange_itself(
-    new_pickup: NewPickup, tmp_path: Path
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder on a file system of its own, as a file server's is."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    folder.chmod(0o3733)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_folder_on_another_file_system_keeps_what_is_strange(
+    new_pickup: NewPickup, in_memory: Path
 ) -> None:
-    house = new_pickup(maildrop_directory=str(tmp_path))
-    good = drop(tmp_path)
+    """A rename does not lead into the queue from there, and nothing is copied."""
+    house = new_pickup(maildrop_directory=str(in_memory))
+    put(in_memory, b"noise", "strange")
+    (in_memory / "link").symlink_to("/etc/passwd")
+    good = drop(in_memory)
     house.start()
-    taken(house, good)
+    taken(house, good, "strange", "link")
     assert len(house.committed()) == 1
+    kept = [*house.corrupt(), *in_memory.glob(".corrupt/*")]
+    assert sorted(path.is_symlink() for path in kept) == [False, True]

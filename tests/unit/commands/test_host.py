@@ -188,6 +188,26 @@ ROOTS = (
         "vmail:vmail, chmod 0700",
     ),
     Plant(
+        "a maildrop that its users may list",
+        "queue/maildrop",
+        chmod(0o3777),
+        "expected owner mta, group mta, mode 3733, got mta mta 3777; " + RENDER,
+        mended=True,
+    ),
+    Plant(
+        "a shared maildrop whose files pickup cannot read",
+        "drop",
+        chmod(0o1733),
+        "expected owner mta, group mta, mode 3733, got mta mta 1733; mount it, or chown mta:mta, "
+        "chmod 3733",
+    ),
+    Plant(
+        "a shared maildrop that is not mounted",
+        "drop",
+        Path.rmdir,
+        "expected a directory, got nothing; mount the file server's, or make one",
+    ),
+    Plant(
         "parameters of somebody else",
         "etc/main.yml",
         chown("mta", "mta"),
@@ -247,13 +267,17 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
     base = folder.directory.parent
     (base / "mail").mkdir(mode=0o700)
     (base / "tables").mkdir()
+    (base / "drop").mkdir()
     (base / "tables" / "relocated").write_text("old@posthouse.test new@example.org\n")
     pair = make_pair(base / "tls")
     pair.key.chmod(0o640)
     if separated():
         shutil.chown(base / "mail", "vmail", "vmail")
         shutil.chown(pair.key, "root", "mtatls")
+        shutil.chown(base / "drop", "mta", "mta")
+    (base / "drop").chmod(0o3733)
     folder.main(
+        f"maildrop_directory: {base}/drop\n"
         "virtual_mailbox_domains: [posthouse.test]\n"
         "smtpd_tls_security_level: may\n"
         f"smtpd_tls_cert_file: {pair.certificate}\n"
