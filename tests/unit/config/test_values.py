@@ -447,7 +447,9 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, smtp, smtpd, virtual, "
+                "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, "
+                "smtp, smtpd, virtual), for "
+                'the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
         (
