@@ -212,7 +212,7 @@ def test_the_record_lock_keeps_other_programs_out(
 
     def look(descriptor: int) -> None:
         path = tmp_path / "bob"
-        command = [sys.executable, "-c", ask, path]
+        command = [sys.executable, "-c", ask, str(path)]
         asked = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
         seen.append(asked.returncode)
         seen.append((tmp_path / "bob.lock").exists())
