@@ -117,10 +117,11 @@ class _Side:
         return found
 
     def _content(self, text: str) -> str:
-        """What final delivery has put before the message, and the end of that."""
+        """What delivery has put before the message, and the end of that."""
         text = re.sub(r"^(From \S+  ).*$", r"\1DATE", self._generic(text), flags=re.MULTILINE)
-        added = "".join(match[0] for match in _ADDED.finditer(text))
-        return added + text.partition("Subject: hello")[2]
+        before, _, message = text.partition("Received: ")
+        added = "".join(match[0] for match in _ADDED.finditer(message))
+        return before + added + message.partition("Subject: hello")[2]
 
     def _generic(self, text: str) -> str:
         for name, person in self._persons.items():
