@@ -29,6 +29,7 @@ __all__ = ["HERE", "Case", "Fate", "LocalPair"]
 
 HERE = "local.test"
 SENDER = "writer@far.test"
+_LISTS = ("allow_mail_to_commands", "allow_mail_to_files", "propagate_unmatched_extensions")
 _PATIENCE = 60.0  # seconds
 _TEXT = """\
 From: writer@far.test
@@ -116,10 +117,11 @@ class _Side:
         return found
 
     def _content(self, text: str) -> str:
-        """What final delivery has put before the message, and the end of that."""
+        """What delivery has put before the message, and the end of that."""
         text = re.sub(r"^(From \S+  ).*$", r"\1DATE", self._generic(text), flags=re.MULTILINE)
-        added = "".join(match[0] for match in _ADDED.finditer(text))
-        return added + text.partition("Subject: hello")[2]
+        before, _, message = text.partition("Received: ")
+        added = "".join(match[0] for match in _ADDED.finditer(message))
+        return before + added + message.partition("Subject: hello")[2]
 
     def _generic(self, text: str) -> str:
         for name, person in self._persons.items():
@@ -151,7 +153,7 @@ class LocalPair:
             self._postfix.stop()
 
     def start(self, cases: Sequence[Case], parameters: Mapping[str, str]) -> None:
-        """Start both with these parameters, and the aliases of all cases."""
+        """Start both with these parameters, as main.cf has them, and the aliases of all cases."""
         values = {"mail_spool_directory": "%base%/spool", **parameters}
         self._start_ours(cases, values)
         self._start_theirs(cases, values)
@@ -175,7 +177,9 @@ class LocalPair:
 
     def _start_ours(self, cases: Sequence[Case], parameters: Mapping[str, str]) -> None:
         side = self._ours
-        values: dict[str, Any] = {name: side.fill(value) for name, value in parameters.items()}
+        values: dict[str, Any] = {
+            name: _value(name, side.fill(value)) for name, value in parameters.items()
+        }
         values["forward_path"] = side.fill(_FORWARD_PATH).split()
         values["alias_maps"] = [f"aliases:{side.write_aliases(cases, ':')}"]
         basis: dict[str, Any] = {
@@ -241,6 +245,13 @@ class LocalPair:
 
         text = wait_until(settled, "Postfix' queue to be empty", _PATIENCE)
         return [(it[1], it[2], it[3]) for it in _LINE.finditer(text)]
+
+
+def _value(name: str, text: str) -> str | bool | list[str]:
+    """A parameter as main.yml has it, of what main.cf has."""
+    if name in _LISTS:
+        return re.split(r"[ ,]+", text)
+    return {"yes": True, "no": False}.get(text, text)
 
 
 def _ids(records: Sequence[Mapping[str, Any]], **named: str) -> set[str]:

@@ -4,7 +4,8 @@ Compared are the files that are left, with what final delivery puts before a mes
 of other domains that mail went to, and the codes of what failed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from support.debian import PackageUnavailable
@@ -16,6 +17,7 @@ from support.people import people
 pytestmark = pytest.mark.requires("root", "unshare", "nsenter", "setpriv", "useradd")
 
 BOX = "%base%/open/box"
+Cases = dict[str, Case]
 
 CASES = {
     "mailbox": Case("%ann%"),
@@ -97,17 +99,79 @@ CASES = {
 }  # fmt: skip
 
 
+MAILDIRS = {
+    "mail_spool_directory": "%base%/spool/",
+    "luser_relay": "%ann%+$local",
+    "propagate_unmatched_extensions": "alias, forward, include",
+    "allow_mail_to_commands": "alias, include",
+    "allow_mail_to_files": "alias, include",
+    "expand_owner_alias": "yes",
+    "recipient_delimiter": "-+",
+}
+MAILDIR_CASES = {
+    "mailbox": Case("%ann%"),
+    "nobody has a relay": Case("nobody-knows"),
+    "an alias with an extension": Case("b1+x", {"b1": "%ann%, y@far.test"}),
+    "an alias with another delimiter": Case("b2-x", {"b2": "%ann%, y@far.test"}),
+    "a forward with an extension": Case("%ann%+x", {}, {"%ann%/.forward": "x@far.test\n"}),
+    "a forward of an extension": Case("%ann%+x", {}, {"%ann%/.forward+x": "x@far.test\n"}),
+    "a list with an extension": Case(
+        "b3+x", {"b3": ":include:%base%/open/l"}, {"open/l": "%ann%\nx@far.test\n"}
+    ),
+    "a list with a command": Case(
+        "b4", {"b4": ":include:%base%/open/l"}, {"open/l": f'"|cat > {BOX}"'}
+    ),
+    "a list with a file": Case("b5", {"b5": ":include:%base%/open/l"}, {"open/l": BOX}),
+    "a forward to a command": Case("%ann%", {}, {"%ann%/.forward": '"|cat > %base%/%ann%/box"\n'}),
+    "a forward to a file": Case("%ann%", {}, {"%ann%/.forward": "%base%/%ann%/box\n"}),
+    "an owner who is expanded": Case("b6", {"b6": "%ann%, x@far.test", "owner-b6": "%bob%"}),
+    "an owner's mail": Case("owner-b7", {"b7": "x@far.test", "owner-b7": "%bob%"}),
+    "a request": Case("b8-request", {"b8": "x@far.test", "b8-request": "%bob%"}),
+}  # fmt: skip
+
+COMMANDS = {
+    "mailbox_command": "echo $USER $LOGNAME $LOCAL $EXTENSION $DOMAIN $RECIPIENT "
+    "$ORIGINAL_RECIPIENT $SENDER $CLIENT_ADDRESS $CLIENT_HELO $CLIENT_PROTOCOL > "
+    "%base%/open/seen; cat >> %base%/open/seen",
+    "owner_request_special": "no",
+    "fallback_transport": "error:5.7.0 no",
+}
+COMMAND_CASES = {
+    "a command in place of a mailbox": Case("%ann%+X.y"),
+    "a command for strange characters": Case('"%ann%+$(x);`y`"'),
+    "a row for nobody": Case("nobody-knows"),
+    "an owner who is none": Case("c1", {"c1": "%ann%, x@far.test", "owner-c1": "%bob%"}),
+}
+ALL = [
+    *((CASES, {}, name) for name in CASES),
+    *((MAILDIR_CASES, MAILDIRS, name) for name in MAILDIR_CASES),
+    *((COMMAND_CASES, COMMANDS, name) for name in COMMAND_CASES),
+]
+
+
 @pytest.fixture(scope="module")
-def pair() -> Iterator[LocalPair]:
-    with (
-        reachable_folder() as folder,
-        people(folder, 2) as persons,
-    ):
+def pairs() -> Iterator[Callable[[Cases, dict[str, str]], LocalPair]]:
+    """Both of them under some parameters, for as long as these stay the same."""
+    with ExitStack() as stack:
+        running: list[object] = []
+
+        def make(cases: Cases, parameters: dict[str, str]) -> LocalPair:
+            if running[:1] != [parameters]:
+                stack.close()
+                running[:] = [parameters, stack.enter_context(_pair(cases, parameters))]
+            assert isinstance(running[1], LocalPair)
+            return running[1]
+
+        yield make
+
+
+@contextmanager
+def _pair(cases: Cases, parameters: dict[str, str]) -> Iterator[LocalPair]:
+    with reachable_folder() as folder, people(folder, 2) as persons:
         instance = Instance(folder / "house")
         try:
             with LocalPair(instance, folder, persons) as made:
-                cases = [*CASES.values()]
-                made.start(cases, {})
+                made.start([*cases.values()], parameters)
                 yield made
         except PackageUnavailable as error:
             pytest.skip(str(error))
@@ -115,7 +179,15 @@ def pair() -> Iterator[LocalPair]:
             instance.close()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_postfix_does(pair: LocalPair, name: str) -> None:
-    theirs, ours = pair.post(CASES[name])
+@pytest.mark.parametrize(
+    ("cases", "parameters", "name"), ALL, ids=lambda it: it if isinstance(it, str) else ""
+)
+def test_as_postfix_does(
+    pairs: Callable[[Cases, dict[str, str]], LocalPair],
+    cases: Cases,
+    parameters: dict[str, str],
+    name: str,
+) -> None:
+    theirs, ours = pairs(cases, parameters).post(cases[name])
     assert ours == theirs
+    assert ours.files or ours.sent or ours.failed, "nothing was compared"

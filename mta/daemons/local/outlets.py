@@ -17,6 +17,7 @@ from mta.daemons.local.exits import status_of_command
 from mta.daemons.local.house import House
 from mta.daemons.local.steps import Rights, Source, Step
 from mta.ipc.messages import MailboxKind
+from mta.proto import address
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import Status, permanent
 from mta.util.accounts import Account
@@ -135,15 +136,15 @@ class Outlets:
             "LOCAL": step.local,
             "EXTENSION": step.extension,
             "DOMAIN": step.domain,
-            "RECIPIENT": step.address,
-            "ORIGINAL_RECIPIENT": step.original,
+            "RECIPIENT": _unquoted(step.address),
+            "ORIGINAL_RECIPIENT": _unquoted(step.original),
             "CLIENT_ADDRESS": origin.client_address,
             "CLIENT_HELO": origin.helo,
             "CLIENT_PROTOCOL": origin.protocol,
         }
         named = [(name, safe(value)) for name, value in values.items() if value]
         # The null sender is a value, too.
-        return [("PATH", _SEARCH_PATH), *named, ("SENDER", safe(step.sender))]
+        return [("PATH", _SEARCH_PATH), *named, ("SENDER", safe(_unquoted(step.sender)))]
 
     def _done(self, *key: str) -> bool:
         if key in self._seen:
@@ -166,6 +167,15 @@ def _trace(step: Step) -> bytes:
 def _from_line(sender: str) -> bytes:
     """The line that a message for a command begins with, as in an mbox."""
     return f"From {sender or 'MAILER-DAEMON'}  {time.asctime(time.localtime())}\n".encode()
+
+
+def _unquoted(text: str) -> str:
+    """An address without the quotes of its local part, as commands know it."""
+    try:
+        mailbox = address.parse(text)
+    except ValueError:
+        return text
+    return f"{mailbox.local}@{mailbox.domain}" if mailbox.domain else mailbox.local
 
 
 def _allowed(source: Source | None, sources: tuple[str, ...]) -> bool:

@@ -88,3 +88,12 @@ def test_mistakes(folder: ConfigurationFolder, text: str, name: str, problem: st
     folder.main(text)
     found = [each for each in folder.problems() if f"main.{name}: expected {problem}" in each]
     assert len(found) == 1, folder.problems()
+
+
+def test_local_users_whom_nobody_lists_are_told_of(folder: ConfigurationFolder) -> None:
+    """Mail for those who do not exist would be returned, to senders who are often forged."""
+    folder.main("mydestination: [a.test]\n")
+    (warning,) = folder.compile().warnings
+    assert "main.local_recipient_maps: expected tables of all users and aliases" in str(warning)
+    folder.main("mydestination: [a.test]\nlocal_recipient_maps: ['unix:passwd.byname']\n")
+    assert not folder.compile().warnings

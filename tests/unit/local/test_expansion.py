@@ -172,7 +172,7 @@ def test_the_environment_of_a_users_command() -> None:
             "LOCAL": "ann+__id_",
             "EXTENSION": "__id_",
             "DOMAIN": HERE,
-            "RECIPIENT": "_ann+__id__@here.test",
+            "RECIPIENT": "ann+__id_@here.test",
             "ORIGINAL_RECIPIENT": "Ann@old.test",
             "CLIENT_ADDRESS": "192.0.2.1",
             "CLIENT_HELO": "client.test",
