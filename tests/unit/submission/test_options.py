@@ -52,7 +52,9 @@ def parse(*words: str, name: str = "sendmail") -> Options:
         ("-qRexample.org", {"mode": Mode.FLUSH, "site": "example.org"}),
     ],
 )
-def test_a_command_line_means_what_it_means_to_postfix(words: str, expected: dict[str, Any]) -> None:
+def test_a_command_line_means_what_it_means_to_postfix(
+    words: str, expected: dict[str, Any]
+) -> None:
     options = parse(*words.split())
     assert {name: getattr(options, name) for name in expected} == expected
 
@@ -82,9 +84,7 @@ def test_what_makes_no_sense_is_said(words: str) -> None:
 
 
 @given(
-    st.lists(
-        st.one_of(st.text(max_size=6), st.text("-bqfoABNRXVtiIrF m", max_size=6)), max_size=6
-    )
+    st.lists(st.one_of(st.text(max_size=6), st.text("-bqfoABNRXVtiIrF m", max_size=6)), max_size=6)
 )
 def test_no_command_line_does_worse(words: list[str]) -> None:
     try:
