@@ -54,7 +54,11 @@ class MaildropDoor:
             _serve(own, folder, submission.host)
         own.close()
         self._peer.setblocking(False)
-        self._write(self._encoder.opening())
+        try:
+            self._write(self._encoder.opening())
+        except SubmissionError:
+            self.close()
+            raise
 
     def write(self, data: bytes) -> None:
         """Add content."""
@@ -91,11 +95,12 @@ class MaildropDoor:
 
     def _expect(self, wanted: bytes) -> None:
         """Read the child's answer; it may be an error, and there may be none."""
-        if not self._wait(select.POLLIN):
-            # Whatever it says from now on it knows to be unheard.
+        is_late = not self._wait(select.POLLIN)
+        if is_late:
+            # Whatever it says from now on it knows to be unheard; what it has just said counts.
             self._peer.shutdown(socket.SHUT_RDWR)
         answer = self._read()
-        if answer is None:
+        if is_late and not answer:
             self._give_up()
         if answer[:1] == _ERROR:
             text = answer[1:].decode("utf-8", "replace")
@@ -103,14 +108,15 @@ class MaildropDoor:
         if answer != wanted or not wanted:
             raise unavailable(f"maildrop: {self._folder}: the file was not written")
 
-    def _read(self) -> bytes | None:
+    def _read(self) -> bytes:
+        """What the child said; nothing if it has gone, or said nothing."""
         while True:
             try:
-                return self._peer.recv(_PACKET_LIMIT) or b""
+                return self._peer.recv(_PACKET_LIMIT)
             except ConnectionResetError:  # told once, before what was said (unix(7))
                 continue
             except BlockingIOError:
-                return None
+                return b""
 
     def _wait(self, event: int) -> bool:
         poll = select.poll()
@@ -127,7 +133,7 @@ class MaildropDoor:
 def _serve(peer: socket.socket, folder: str, host: str) -> NoReturn:
     """The child: write a file as it is told, and be gone."""
     try:
-        _let_go()
+        _let_go(peer.fileno())
         try:
             _require_maildrop(folder)
             writer = MaildropWriter(folder, host)
@@ -159,7 +165,7 @@ def _obey(peer: socket.socket, writer: MaildropWriter) -> None:
                 return
 
 
-def _let_go() -> None:
+def _let_go(kept: int) -> None:
     """Hold nothing that somebody waits for, and outlive a hang-up: the parent's end is ours."""
     import signal  # noqa: PLC0415 - not needed where pickup listens
 
@@ -168,7 +174,8 @@ def _let_go() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(null, descriptor)
-    os.close(null)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _require_maildrop(folder: str) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -164,29 +163,25 @@ def test_a_folder_that_is_not_there_is_a_temporary_failure(tmp_path: Path) -> No
 
 
 class Hang:
-    """A file server that is away: whoever calls `wait` is there until it is back."""
+    """A file server that is away: whoever calls `wait` is there until it is back.
 
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        self._reached_reader, self._reached_writer = os.pipe()
+    A FIFO that is opened by its path: a child that holds nothing open gets there all the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        os.mkfifo(path)
 
     def wait(self) -> None:
-        os.write(self._reached_writer, b"x")
-        os.read(self._reader, 1)
+        self._path.read_bytes()
 
     def end(self) -> None:
-        os.read(self._reached_reader, 1)
-        os.write(self._writer, b"x")
-
-    def close(self) -> None:
-        for each in (self._reader, self._writer, self._reached_reader, self._reached_writer):
-            os.close(each)
+        self._path.write_bytes(b"")
 
 
 @pytest.fixture
-def hang() -> Iterator[Hang]:
-    with contextlib.closing(Hang()) as hang:
-        yield hang
+def hang(tmp_path: Path) -> Hang:
+    return Hang(tmp_path / "hang")
 
 
 @pytest.mark.parametrize("step", ["__init__", "write", "seal", "publish"])
