@@ -46,11 +46,12 @@ STANDARDS
 
 DIAGNOSTICS
     submitted: a message is on stable storage; refused: it is not, with the status that a client of
-    the socket was told. caller_limit: a user has too many conversations. Of files: put_off (tried
-    again), set_aside and not_moved, leftover_removed, returned and nobody_to_tell (refused for
-    good), look_failed (some could not be looked at), not_removed: committed, but its file could not be removed, so that nothing more is taken
-    until it is gone. turn_full: some user's files wait for the next turn. maildrop_unusable: the
-    folder cannot be read, or cleanup takes nothing; all is tried again.
+    the socket was told. caller_limit: a user has too many conversations; caller_silent: one was let
+    go. Of files: put_off (tried again), set_aside and not_moved, leftover_removed, returned and
+    nobody_to_tell (refused for good); not_removed: committed, but its file could not be removed, so
+    that nothing more is taken until it is gone. turn_full: some files wait for the next turn;
+    look_failed: some could not be looked at. maildrop_unusable: the folder cannot be read, or
+    cleanup takes nothing; all is tried again.
 
 BUGS
     Where the file server does not answer, the files wait, and so does an ending process, until its
