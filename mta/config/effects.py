@@ -19,8 +19,7 @@ from mta.proto.nexthop import Destination, parse_nexthop, split_transport
 
 __all__ = ["EFFECTS"]
 
-_MASTER: Final = "master"
-_OF_SENDMAIL: Final = frozenset({"maildrop_directory"})  # which needs no row for it
+_NO_ROWS: Final = frozenset(("master", "sendmail"))  # they are there whatever the table says
 # Services that daemons look for under these names, whatever transports there are.
 _KNOWN_SERVICES: Final = frozenset(
     ("bounce", "cleanup", "discard", "error", "lookup", "resolver", "rewrite"),
@@ -36,7 +35,7 @@ def _warn_of_unused(whole: Whole) -> None:
         users = frozenset(uses()[name].by)
         if any(row.daemon in users or row.command for row in rows if name not in row.settings):
             continue
-        if _MASTER in users or name in _OF_SENDMAIL:
+        if users & _NO_ROWS:
             continue
         expected = f"a parameter that a row uses ({', '.join(sorted(users))})"
         if any(row.daemon in users for row in rows):

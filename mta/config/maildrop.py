@@ -20,7 +20,7 @@ class Maildrop(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True
             "mail_owner. It may be mounted from a file server, and shared by hosts that only "
             "send. Empty: maildrop in queue_directory.",
         ),
-        Used("pickup"),
+        Used("pickup", "sendmail"),
     ] = ""
     maildrop_turn_file_limit: Annotated[
         int,

@@ -83,7 +83,17 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "pickup", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used(
+            "bounce",
+            "cleanup",
+            "log",
+            "pickup",
+            "rewrite",
+            "sendmail",
+            "smtpd",
+            "virtual",
+            *CLIENTS,
+        ),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -143,7 +153,7 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "in EHLO (RFC 1870). Attachments grow by a third on their way: 10 MB takes a file of "
             "some 7 MB.",
         ),
-        Used("bounce", "cleanup", "pickup", "smtpd"),
+        Used("bounce", "cleanup", "pickup", "sendmail", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
         Octets,
@@ -155,8 +165,18 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
             "a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "pickup", "smtp", "virtual"),
+        Used("bounce", "cleanup", "pickup", "sendmail", "smtp", "virtual"),
     ] = 102_400
+    sendmail_timeout: Annotated[
+        Duration,
+        duration(
+            "How long sendmail waits for pickup, or for the file server that the maildrop lies on, "
+            "while neither does anything. Then it gives up with status 75, so that no shell hangs; "
+            "the caller has to try again.",
+            least=1,
+        ),
+        Used("sendmail"),
+    ] = 60.0
     queue_minfree: Annotated[
         Octets,
         Meta(

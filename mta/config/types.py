@@ -103,7 +103,8 @@ class Used:
     def __init__(
         self, *by: str, since: str = "0.1.0", change: Literal["reload", "restart"] = "reload"
     ) -> None:
-        self.by = by  # daemons; "master": the plugin, the skeleton of all daemons, `mta render`
+        # Daemons; "master": the plugin, the skeleton of all daemons, `mta render`; "sendmail".
+        self.by = by
         self.since = since
         self.change = change
 
