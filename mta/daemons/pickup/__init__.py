@@ -46,16 +46,18 @@ STANDARDS
 
 DIAGNOSTICS
     submitted: a message is on stable storage; refused: it is not, with the status that a client of
-    the socket was told. caller_limit: a user has too many conversations. Of files: put_off (tried
-    again), set_aside and not_moved, leftover_removed, returned and nobody_to_tell (refused for
-    good), not_removed: committed, but its file could not be removed, so that nothing more is taken
-    until it is gone. turn_full: some user's files wait for the next turn. maildrop_unusable: the
-    folder cannot be read, or cleanup takes nothing; all is tried again.
+    the socket was told. caller_limit: a user has too many conversations; caller_silent: one was let
+    go. Of files: put_off (tried again), set_aside and not_moved, leftover_removed, returned and
+    nobody_to_tell (refused for good); not_removed: committed, but its file could not be removed, so
+    that nothing more is taken until it is gone. turn_full: some files wait for the next turn;
+    look_failed: some could not be looked at. maildrop_unusable: the folder cannot be read, or
+    cleanup takes nothing; all is tried again.
 
 BUGS
     Where the file server does not answer, the files wait, and so does an ending process, until its
     time is over; a process that starts meanwhile cannot enter its sandbox. A single pickup may
-    read a maildrop: two hosts that do so take messages twice.
+    read a maildrop: two hosts that do so take messages twice. Where cleanup dies with its answer
+    on the way, the file is taken again.
 
 CONFIGURATION PARAMETERS
     header_size_limit ipc_timeout maildrop_directory maildrop_turn_file_limit

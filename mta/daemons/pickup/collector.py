@@ -124,8 +124,9 @@ class Collector:
             folder.close()
 
     async def _take_turns(self, folder: Folder, look: Look) -> None:
-        if look.failure is not None:
-            self._unusable(str(look.failure))
+        if look.failure is not None:  # of some files, and no reason to leave the others
+            self._log.warning("look_failed", directory=self._path, reason=str(look.failure))
+            self._context.loop.call_later(_RETRY, self.look)
         for name in look.strange:
             await self._set_aside(folder, name, "no file of sendmail's")
         names = look.turns.names()

@@ -1,11 +1,12 @@
 """The maildrop itself: what a look finds, what is swept away, and where strange things go."""
 
+import errno
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,24 @@ def test_a_trap_of_a_user_there_is_not_used(other_file_system: Path, store: Queu
     with closing(Folder(str(other_file_system))) as folder, pytest.raises(PermissionError):
         folder.set_aside(store, "strange")
     assert (other_file_system / "strange").exists()
+
+
+def test_one_file_that_cannot_be_looked_at_hides_no_other(
+    maildrop: Path, opened: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ESTALE of a file server."""
+    names = sorted(drop(maildrop) for _ in range(3))
+
+    class Entry:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name == names[1]:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return os.stat(maildrop / self.name, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext(map(Entry, names)))
+    found = opened.look(LIMITS, (), time.time())
+    assert sorted(found.turns.names()) == [names[0], names[2]]
+    assert found.failure is not None
