@@ -471,6 +471,12 @@ EFFECTS: dict[str, Effect] = {
         "taken",
         "552 5.3.4 Header section too large",
     ),
+    "sendmail_timeout": Effect(
+        7,
+        submitting.patience_with_pickup,
+        "pickup: no answer within 60 s",
+        "pickup: no answer within 7 s",
+    ),
     "queue_minfree": Effect(2**50, entry.room_for_mail, "250", "452"),
     "hopcount_limit": Effect(
         5, elsewhere.content_refused(RECEIVED), "taken", "554 5.4.6 Too many hops"

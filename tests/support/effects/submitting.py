@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
@@ -12,11 +13,16 @@ from mta.daemons.rewrite.handler import RewriteHandler
 from mta.ipc.messages import Begin, CleanupRequest, Committed
 from mta.ipc.server import RequestServer
 from mta.queue.layout import create_layout
+from mta.queue.maildrop import Submission
+from mta.submission.errors import SubmissionError
+from mta.submission.place import find_place
+from mta.submission.sending import open_door
 from support.effects.scene import Scene
 from support.ipc import Listening
 from support.maildrop import drop
+from support.scripted_service import listen_ipc
 
-__all__ = ["callers", "emptied_folder", "full_turns"]
+__all__ = ["callers", "emptied_folder", "full_turns", "patience_with_pickup"]
 
 
 @contextlib.asynccontextmanager
@@ -98,3 +104,30 @@ def callers(scene: Scene) -> int:
             return kept
 
     return scene.play(scenario())
+
+
+class _Impatient:
+    """A poll(2) whose time is up at once."""
+
+    def register(self, *_: object) -> None:
+        """Whatever it is, nothing comes of it."""
+
+    def poll(self, _: float) -> list[tuple[int, int]]:
+        return []
+
+
+def patience_with_pickup(scene: Scene) -> str:
+    """What sendmail says when a pickup takes its message and never answers."""
+    scene.write()
+    (scene.folder / "main.yml").write_text(f"queue_directory: {scene.folder}\n")
+    place = find_place(str(scene.folder))
+    with listen_ipc(scene.folder, "public/pickup"), patch("select.poll", _Impatient):
+        door = open_door(place, Submission("a@example.org", ("b@example.org",), False, "h"))
+        try:
+            door.write(b"Subject: x\r\n\r\nbody\r\n")
+            door.commit()
+        except SubmissionError as error:
+            return str(error)
+        finally:
+            door.close()
+    return "taken"
