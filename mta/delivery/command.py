@@ -18,24 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from msgspec import Struct
-
+from mta.ipc.messages import CommandEnded
 from mta.util.descriptors import close_read
 
-__all__ = ["OUTPUT_LIMIT", "Ended", "run_command"]
+__all__ = ["OUTPUT_LIMIT", "run_command"]
 
 OUTPUT_LIMIT: Final = 4096  # octets that are kept
 _FLOOD: Final = 1024 * 1024  # octets that are read at most
 _CHUNK: Final = 64 * 1024  # octets
 _AFTERMATH: Final = 5.0  # seconds for the kernel to end a process that was killed
-
-
-class Ended(Struct, frozen=True):
-    """How a program ended: its exit status, or minus the signal's number, and what it said."""
-
-    status: int
-    output: bytes
-    timed_out: bool = False
 
 
 def run_command(
@@ -44,7 +35,7 @@ def run_command(
     seconds: float,
     environment: Mapping[str, str],
     directory: str,
-) -> Ended:
+) -> CommandEnded:
     """Run a program to its end; `pieces` are what its standard input has.
 
     OSError when it cannot be started. What iterating over `pieces` raises passes through, and the
@@ -76,7 +67,7 @@ def run_command(
         raise
     finally:
         conversation.close()
-    return Ended(status, bytes(conversation.output), timed_out)
+    return CommandEnded(status, timed_out, bytes(conversation.output))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

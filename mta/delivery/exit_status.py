@@ -12,14 +12,15 @@ any other exit status             bounced, 5.3.0
 import re
 from typing import Final
 
-from mta.delivery.command import Ended
+from mta.ipc.messages import CommandEnded
 from mta.proto.status import Status
 
-__all__ = ["outcome_of"]
+__all__ = ["outcome_of", "printable"]
 
 # "D.S.N text": RFC 3463; 2 means success, which a failure cannot mean.
 _CODE: Final = re.compile(r"([45]\.\d{1,3}\.\d{1,3})(?:\s+|\Z)", re.ASCII)
-_TEXT_LIMIT: Final = 400  # characters of output in a status
+_NAME_LIMIT: Final = 80  # characters of a command
+_TEXT_LIMIT: Final = 380  # characters of output in a status
 _UNKNOWN: Final = ("5.3.0", "unknown mail system error")
 _DETAILS: Final = {
     64: ("5.3.0", "command line usage error"),
@@ -40,16 +41,17 @@ _DETAILS: Final = {
 }
 
 
-def outcome_of(ended: Ended, command: str, success: str) -> Status:
+def outcome_of(ended: CommandEnded, command: str, success: str) -> Status:
     """The outcome; `command` is what a reader knows it by, `success` the text of a delivery."""
     said = printable(ended.output)
+    command = printable(command.encode("ascii", "replace"))[:_NAME_LIMIT]
     output = f". Command output: {said}" if said else ""
     if ended.timed_out:
         return _status("5.3.0", f'Command time limit exceeded: "{command}"{output}')
     if ended.status < 0:
         return _status("4.3.0", f'Command died with signal {-ended.status}: "{command}"{output}')
     if ended.status == 0:
-        return Status(250, "2.0.0", f"{success}{f' ({said})' if said else ''}")
+        return Status(250, "2.0.0", success)
     code = _CODE.match(said)
     if code is not None:
         return _status(code[1], said[code.end() :] or "no reason given")

@@ -13,9 +13,9 @@ import time
 from typing import Final
 
 from mta.config.parameters import Parameters
-from mta.daemons.local.exits import status_of_command
 from mta.daemons.local.house import House
 from mta.daemons.local.steps import Rights, Source, Step
+from mta.delivery.exit_status import outcome_of, printable
 from mta.ipc.messages import MailboxKind
 from mta.proto import address
 from mta.proto.envelope import Origin, Recipient
@@ -124,7 +124,8 @@ class Outlets:
         prefix = _from_line(step.sender) + _trace(step)
         environment = self._environment(rights, step)
         ended = await self._house.run(rights.user, command, environment, prefix)
-        return status_of_command(command, ended)
+        name = printable(command.encode("ascii", "replace"))
+        return outcome_of(ended, command, f"delivered to command: {name}")
 
     def _environment(self, rights: Rights, step: Step) -> list[tuple[str, str]]:
         account, origin = rights.account, self._origin

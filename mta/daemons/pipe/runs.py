@@ -20,7 +20,7 @@ from mta.daemons.pipe.form import formed
 from mta.delivery.agent import Result, result_of
 from mta.delivery.command import run_command
 from mta.delivery.content import ContentReader
-from mta.delivery.exit_status import outcome_of
+from mta.delivery.exit_status import outcome_of, printable
 from mta.delivery.origin import origin_of
 from mta.delivery.trace import was_delivered_to
 from mta.ipc.messages import Deliver, DeliverRecipient
@@ -87,7 +87,9 @@ class Runs:
             )
         except OSError as error:
             temporary("4.3.5", "the command cannot be run", str(error))
-        return outcome_of(ended, arguments[0], f"delivered via {self._row} service")
+        said = printable(ended.output)
+        success = f"delivered via {self._row} service{f' ({said})' if said else ''}"
+        return outcome_of(ended, arguments[0], success)
 
     def _refuse(self, recipient: DeliverRecipient, content: ContentReader) -> None:
         parameters = self._parameters

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.daemons.local.exits import status_of_command
+from mta.delivery.exit_status import outcome_of
 from mta.ipc.messages import CommandEnded
 from mta.util.substitution import safe, substitute
 
+SUCCESS = "delivered to command: prog"
 VALUES = {"user": "ann", "home": "/home/ann", "extension": "", "local": "a;b"}
 
 
@@ -42,22 +43,26 @@ VALUES = {"user": "ann", "home": "/home/ann", "extension": "", "local": "a;b"}
         (1, b"4.2.2 over quota\n", "450 4.2.2 over quota"),
         (75, b"5.7.1 never", "550 5.7.1 never"),
         (1, b"5.7.1", "550 5.7.1 no reason given"),
-        (1, b"2.0.0 fine", "550 5.0.0 fine"),
+        (
+            1,
+            b"2.0.0 fine",
+            '550 5.3.0 Command died with status 1: "prog". Command output: 2.0.0 fine',
+        ),
         (-signal.SIGKILL, b"", '450 4.3.0 Command died with signal 9: "prog"'),
     ],
 )
 def test_the_end_of_a_command(status: int, output: bytes, expected: str) -> None:
-    assert str(status_of_command("prog", CommandEnded(status, False, output))) == expected
+    assert str(outcome_of(CommandEnded(status, False, output), "prog", SUCCESS)) == expected
 
 
 def test_a_command_that_takes_too_long() -> None:
-    said = str(status_of_command("prog", CommandEnded(-signal.SIGKILL, True, b"")))
+    said = str(outcome_of(CommandEnded(-signal.SIGKILL, True, b""), "prog", SUCCESS))
     assert said == '550 5.3.0 Command time limit exceeded: "prog"'
 
 
 @given(st.integers(-64, 255), st.booleans(), st.binary(max_size=8192), st.text(min_size=1))
 def test_any_end_is_an_outcome(status: int, timed_out: bool, output: bytes, command: str) -> None:
-    found = status_of_command(command, CommandEnded(status, timed_out, output))
+    found = outcome_of(CommandEnded(status, timed_out, output), command, SUCCESS)
     assert found.text.isascii()
     assert len(found.text) <= 512
     assert found.enhanced[0] == str(found.code)[0]
