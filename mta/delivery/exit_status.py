@@ -5,6 +5,7 @@ time is up                        bounced, 5.3.0
 ended by a signal                 deferred, 4.3.0
 output beginning with 4.X.X text  deferred, with that code and text
 output beginning with 5.X.X text  bounced, with that code and text
+output beginning with 2.X.X text  the same as 5.X.X, unless the exit status is a temporary one
 64 to 78 (sysexits.h)             the table below
 any other exit status             bounced, 5.3.0
 """
@@ -18,7 +19,7 @@ from mta.proto.status import Status
 __all__ = ["outcome_of", "printable"]
 
 # "D.S.N text": RFC 3463; 2 means success, which a failure cannot mean.
-_CODE: Final = re.compile(r"([45]\.\d{1,3}\.\d{1,3})(?:\s+|\Z)", re.ASCII)
+_CODE: Final = re.compile(r"([245])(\.\d{1,3}\.\d{1,3})(?:\s+|\Z)", re.ASCII)
 _NAME_LIMIT: Final = 80  # characters of a command
 _TEXT_LIMIT: Final = 380  # characters of output in a status
 _UNKNOWN: Final = ("5.3.0", "unknown mail system error")
@@ -53,9 +54,10 @@ def outcome_of(ended: CommandEnded, command: str, success: str) -> Status:
     if ended.status == 0:
         return Status(250, "2.0.0", success)
     code = _CODE.match(said)
-    if code is not None:
-        return _status(code[1], said[code.end() :] or "no reason given")
     enhanced, text = _DETAILS.get(ended.status, _UNKNOWN)
+    if code is not None and (code[1] != "2" or enhanced.startswith("5")):
+        enhanced = code[1].replace("2", "5") + code[2]
+        return _status(enhanced, said[code.end() :] or "no reason given")
     if ended.status in _DETAILS:
         return _status(enhanced, text + output)
     return _status(enhanced, f'Command died with status {ended.status}: "{command}"{output}')

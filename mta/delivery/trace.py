@@ -2,7 +2,7 @@
 
 from mta.ipc.messages import DeliverRecipient
 
-__all__ = ["trace", "was_delivered_to"]
+__all__ = ["delivered_to", "trace", "was_delivered_to"]
 
 
 def trace(sender: str, recipient: DeliverRecipient) -> bytes:
@@ -14,12 +14,17 @@ def trace(sender: str, recipient: DeliverRecipient) -> bytes:
     ).encode()
 
 
-def was_delivered_to(headers: bytes, recipient: str) -> bool:
-    """Whether a Delivered-To field names the recipient, folded or not, in whatever case."""
-    own = recipient.lower().encode()
+def delivered_to(headers: bytes) -> frozenset[str]:
+    """The recipients that Delivered-To fields name, folded or not, in lower case (RFC 9228)."""
     unfolded = headers.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    found = set()
     for line in unfolded.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"delivered-to" and value.strip().lower() == own:
-            return True
-    return False
+        if name.strip().lower() == b"delivered-to":
+            found.add(value.strip().lower().decode("ascii", "replace"))
+    return frozenset(found)
+
+
+def was_delivered_to(headers: bytes, recipient: str) -> bool:
+    """Whether a Delivered-To field names the recipient, in whatever case."""
+    return recipient.lower() in delivered_to(headers)

@@ -12,6 +12,7 @@ from mta.daemons.local.expansion import Expansion
 from mta.daemons.local.world import Letter, Mailuser, World
 from mta.delivery.agent import DeliveryAgent, Result
 from mta.delivery.content import ContentReader
+from mta.delivery.trace import delivered_to
 from mta.ipc.mailuser import MailuserClient
 from mta.ipc.messages import Deliver, DeliverRecipient
 from mta.master.daemon import Context
@@ -46,13 +47,13 @@ class LocalHandler(DeliveryAgent):
 
     async def _deliver_all(self, request: Deliver, content: ContentReader) -> list[Result]:
         origin, headers = await self._world.in_thread(lambda: self._read(request, content))
-        delivered_to = _delivered_to(headers)
+        passed = delivered_to(headers)
         letter = Letter(self._world, request, content)
         seen: set[tuple[str, ...]] = set()
         results = []
         for recipient in request.recipients:
             mine = set(seen)
-            expansion = Expansion(self._parameters, letter, origin, delivered_to, mine)
+            expansion = Expansion(self._parameters, letter, origin, passed, mine)
             result = await self._deliver_one(expansion, recipient, request.sender)
             if not (result.status.is_temporary or result.status.is_permanent):
                 seen = mine
@@ -88,14 +89,3 @@ class LocalHandler(DeliveryAgent):
         except (QueueFileError, OSError):  # it is told to commands where it is known, and no more
             return _NOBODY, headers
         return file.envelope.origin, headers
-
-
-def _delivered_to(headers: bytes) -> frozenset[str]:
-    """The recipients that Delivered-To fields name, folded or not, in lower case (RFC 9228)."""
-    unfolded = headers.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
-    found = set()
-    for line in unfolded.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"delivered-to":
-            found.add(value.strip().lower().decode("ascii", "replace"))
-    return frozenset(found)

@@ -43,11 +43,8 @@ VALUES = {"user": "ann", "home": "/home/ann", "extension": "", "local": "a;b"}
         (1, b"4.2.2 over quota\n", "450 4.2.2 over quota"),
         (75, b"5.7.1 never", "550 5.7.1 never"),
         (1, b"5.7.1", "550 5.7.1 no reason given"),
-        (
-            1,
-            b"2.0.0 fine",
-            '550 5.3.0 Command died with status 1: "prog". Command output: 2.0.0 fine',
-        ),
+        (1, b"2.0.0 fine", "550 5.0.0 fine"),
+        (75, b"2.0.0 fine", "450 4.3.0 temporary failure. Command output: 2.0.0 fine"),
         (-signal.SIGKILL, b"", '450 4.3.0 Command died with signal 9: "prog"'),
     ],
 )
