@@ -297,6 +297,7 @@ EFFECTS: dict[str, Effect] = {
         "taken",
         "552 5.3.4 Header section too large",
     ),
+    "sendmail_timeout": Effect(7, elsewhere.patience_of_sendmail, 60, 7),
     "queue_minfree": Effect(2**50, entry.room_for_mail, "250", "452"),
     "hopcount_limit": Effect(
         5, elsewhere.content_refused(RECEIVED), "taken", "554 5.4.6 Too many hops"

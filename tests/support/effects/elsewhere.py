@@ -24,11 +24,16 @@ from mta.master.plugin.throttle import Throttle
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, ReportKind
 from mta.queue.layout import table
+from mta.queue.maildrop import Submission
 from mta.queue.reader import open_message
+from mta.submission.errors import SubmissionError
+from mta.submission.place import find_place
+from mta.submission.sending import open_door
 from mta.util.log import Log
 from support.configuration import ConfigurationFolder
 from support.effects.scene import Scene
 from support.queue_files import enqueue
+from support.scripted_service import listen_ipc
 
 __all__ = [
     "content_refused",
@@ -39,6 +44,7 @@ __all__ = [
     "longest_pause_of_a_failing_row",
     "name_servers",
     "owner_of_queue_files",
+    "patience_of_sendmail",
     "reporting",
     "returned_whole",
     "time_to_check_in",
@@ -197,3 +203,21 @@ def longest_pause_of_a_failing_row(scene: Scene) -> float:
     for number in range(20):
         pause = throttle.failed(number * 10_000.0, longest)
     return pause
+
+
+# sendmail
+
+
+def patience_of_sendmail(scene: Scene) -> float:
+    """The seconds that it waits for a pickup which takes a connection and says nothing."""
+    scene.write()
+    (scene.folder / "main.yml").write_text(f"queue_directory: {scene.folder}\n")
+    place = find_place(str(scene.folder))
+    poll = mock.Mock(**{"return_value.poll.return_value": []})
+    submission = Submission("", ("bob",), False, "posthouse.test")
+    with listen_ipc(scene.folder, "public/pickup"), mock.patch("select.poll", poll):
+        door = open_door(place, submission)
+        with contextlib.closing(door), contextlib.suppress(SubmissionError):
+            door.commit()
+    ((milliseconds,),) = [call.args for call in poll.return_value.poll.call_args_list]
+    return float(milliseconds) / 1000
