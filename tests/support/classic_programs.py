@@ -16,7 +16,7 @@ _NAMES = ("sendmail", "mailq", "newaliases")
 def install_programs(folder: Path, config: Path) -> None:
     """Put the programs into a folder."""
     loader = FileSystemLoader(_REPOSITORY / "templates")
-    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=False)
     template = environment.get_template("bin/sendmail.j2")
     folder.mkdir()
     for name in _NAMES:

@@ -139,6 +139,8 @@ def test_git_send_email(host: Host) -> None:
     host.run(
         f"git send-email --quiet --confirm=never --sendmail-cmd={host.bin}/sendmail "
         "--from='Alice <alice@x.test>' --envelope-sender=auto --to=bob@x.test 0001.patch",
+        GIT_AUTHOR_NAME="Alice",
+        GIT_AUTHOR_EMAIL="alice@x.test",
         GIT_COMMITTER_NAME="Alice",
         GIT_COMMITTER_EMAIL="alice@x.test",
     )
