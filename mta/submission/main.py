@@ -54,6 +54,7 @@ _ALIASES: Final = "cdb:/etc/aliases"
 def main(arguments: Sequence[str]) -> int:
     """Run a program; the arguments are its name and its own. The result is the exit status."""
     name = os.path.basename(arguments[0]) if arguments else "sendmail"
+    _fill_standard_descriptors()
     try:
         _run(parse_options(name, arguments[1:]))
     except UsageError as error:
@@ -65,6 +66,16 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail(name, "interrupted", os.EX_TEMPFAIL)
     return os.EX_OK
+
+
+def _fill_standard_descriptors() -> None:
+    """Have no file or socket of ours in the place of one that the caller closed; mailutils does."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(descriptor, True)
 
 
 def _run(options: Options) -> None:

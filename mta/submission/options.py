@@ -54,6 +54,7 @@ _MODES: Final = {mode.value: mode for mode in Mode if mode is not Mode.FLUSH} | 
     "l": Mode.START,
     "H": Mode.NOTHING,
 }
+_WITH_OPERANDS: Final = (Mode.SEND, Mode.VERIFY, Mode.NOTHING)
 _NAMES: Final = {"mailq": Mode.LIST, "newaliases": Mode.ALIASES}
 _WITH_VALUE: Final = frozenset("ABCFLNORVXbfhopr")
 _MAYBE_VALUE: Final = frozenset("dq")  # the rest of the word
@@ -141,6 +142,8 @@ class _Reader:
         extract = "t" in self._flags
         if extract and self._mode is not Mode.SEND:
             raise UsageError("-t is for sending mail")
+        if operands and self._mode not in _WITH_OPERANDS:
+            raise UsageError(f"nothing is to be done with {operands[0]}")
         return Options(
             mode=self._mode,
             operands=operands,

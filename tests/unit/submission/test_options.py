@@ -76,6 +76,7 @@ def test_the_null_sender_is_one() -> None:
     [
         "-bt", "-bz", "-b", "-bsx", "-z", "-qS", "-qI", "-qSsite", "-XV", "-XV+=", "-B", "-B9BIT",
         "-Nsometimes", "-Rall", "-f", "-t -bs", "-t -bp", "-oi -k",
+        "-bp bob", "-bi -oA /etc/aliases", "-bs bob", "-q bob", "-bd bob",
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said(words: str) -> None:
