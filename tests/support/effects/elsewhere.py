@@ -32,16 +32,11 @@ from mta.master.sandbox import Needs, _granted_to_commands
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, ReportKind
 from mta.queue.layout import table
-from mta.queue.maildrop import Submission
 from mta.queue.reader import open_message
-from mta.submission.errors import SubmissionError
-from mta.submission.place import find_place
-from mta.submission.sending import open_door
 from mta.util.log import Log
 from support.configuration import ConfigurationFolder
 from support.effects.scene import Scene
 from support.queue_files import enqueue
-from support.scripted_service import listen_ipc
 
 __all__ = [
     "content_refused",
@@ -282,5 +277,3 @@ def longest_pause_of_a_failing_row(scene: Scene) -> float:
 
 
 # sendmail
-
-
