@@ -8,6 +8,7 @@ Deviations: an underscore is taken for a letter in domains, for many real hosts 
 address literals, only IPv4 and IPv6 ones have a meaning here.
 """
 
+import functools
 import ipaddress
 import re
 from typing import Final, NoReturn
@@ -66,13 +67,13 @@ _ATOM_UTF8: Final = _ATOM.replace("[", f"[{_OTHER}", 1)
 _DOT_STRING_UTF8: Final = rf"{_ATOM_UTF8}(?:\.{_ATOM_UTF8})*"
 _QUOTED_STRING_UTF8: Final = rf'"(?:[ !#-\[\]-~{_OTHER}]|\\[ -~])*"'
 _DOMAIN_UTF8: Final = rf"[A-Za-z0-9_{_OTHER}][A-Za-z0-9_.{_OTHER}-]*"
-_ADDRESS_UTF8: Final = re.compile(
+_ADDRESS_UTF8: Final = (
     rf"(?:@{_DOMAIN_UTF8}(?:,@{_DOMAIN_UTF8})*:)?"
     rf"(?P<local>{_DOT_STRING_UTF8}|{_QUOTED_STRING_UTF8})"
     rf"(?:@(?P<domain>{_DOMAIN_UTF8}|{_LITERAL}))?"
 )
 
-_BARE: Final = re.compile(_DOT_STRING_UTF8)
+_BARE: Final = re.compile(_DOT_STRING)
 _PAIR: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
 _LABEL_LIMIT: Final = 63  # octets
@@ -90,7 +91,7 @@ class Mailbox(Struct, frozen=True):
 
     def __str__(self) -> str:
         local = self.local
-        if not _BARE.fullmatch(local):
+        if not (_BARE if local.isascii() else _bare_utf8()).fullmatch(local):
             local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
 
@@ -133,10 +134,23 @@ def names_route(address: str) -> bool:
 
 
 def _parse_utf8(text: str) -> Mailbox:
-    found = _ADDRESS_UTF8.fullmatch(text) if len(text) <= PATH_LIMIT else None
+    found = _address_utf8().fullmatch(text) if len(text) <= PATH_LIMIT else None
     if found is None or len(text.encode()) > PATH_LIMIT:
         raise ValueError(f"not an address of at most {PATH_LIMIT} octets (RFC 6531, 3.3)")
     return _mailbox(found)
+
+
+# These take longer to compile than all else takes to import, and are seldom needed.
+
+
+@functools.cache
+def _address_utf8() -> re.Pattern[str]:
+    return re.compile(_ADDRESS_UTF8)
+
+
+@functools.cache
+def _bare_utf8() -> re.Pattern[str]:
+    return re.compile(_DOT_STRING_UTF8)
 
 
 def _mailbox(found: re.Match[str]) -> Mailbox:
