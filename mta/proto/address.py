@@ -73,7 +73,7 @@ _ADDRESS_UTF8: Final = (
     rf"(?:@(?P<domain>{_DOMAIN_UTF8}|{_LITERAL}))?"
 )
 
-_BARE: Final = re.compile(_DOT_STRING_UTF8)
+_BARE: Final = re.compile(_DOT_STRING)
 _PAIR: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
 _LABEL_LIMIT: Final = 63  # octets
@@ -91,7 +91,7 @@ class Mailbox(Struct, frozen=True):
 
     def __str__(self) -> str:
         local = self.local
-        if not _BARE.fullmatch(local):
+        if not (_BARE if local.isascii() else _bare_utf8()).fullmatch(local):
             local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
 
@@ -140,10 +140,17 @@ def _parse_utf8(text: str) -> Mailbox:
     return _mailbox(found)
 
 
+# These take longer to compile than all else takes to import, and are seldom needed.
+
+
 @functools.cache
 def _address_utf8() -> re.Pattern[str]:
-    # It takes longer to compile than a program may take to start, and is seldom needed.
     return re.compile(_ADDRESS_UTF8)
+
+
+@functools.cache
+def _bare_utf8() -> re.Pattern[str]:
+    return re.compile(_DOT_STRING_UTF8)
 
 
 def _mailbox(found: re.Match[str]) -> Mailbox:
