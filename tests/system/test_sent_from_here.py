@@ -1,6 +1,5 @@
 """Mail of this host's own programs, from sendmail to the mailbox: by pickup, or by a file.
 
-
 The same command, whoever listens: the message is in the queue when it ends, or waits as a file.
 """
 
