@@ -14,11 +14,19 @@ from mta.lookup.syntax import parse
 from mta.lookup.table import Hit, Key, Table, TableError, search
 from mta.proto.status import MailError, Status
 
-__all__ = ["Finder", "LocalMaps", "Maps", "ServedMaps", "identity_of", "open_maps", "table_failure"]
+__all__ = [
+    "LOOKUP_FAILURE",
+    "Finder",
+    "LocalMaps",
+    "Maps",
+    "ServedMaps",
+    "identity_of",
+    "open_maps",
+    "table_failure",
+]
 
-_KEYS_LIMIT: Final = 16  # keys in one request (Find)
 _TROUBLE: Final = -1  # the identity of a table that cannot tell it
-_TEXT: Final = "Temporary lookup failure"
+LOOKUP_FAILURE: Final = Status(451, "4.3.0", "Temporary lookup failure")
 
 
 class Maps(Protocol):
@@ -35,7 +43,7 @@ class Finder(Protocol):
     """Who answers for tables elsewhere: the client of the lookup service."""
 
     async def find(self, parameter: str, keys: Sequence[Key]) -> Hit | None:
-        """As `Maps.find`."""
+        """As `Maps.find`, for as many keys as there are."""
 
 
 class LocalMaps:
@@ -67,11 +75,8 @@ class ServedMaps:
 
     async def find(self, keys: Sequence[Key]) -> Hit | None:
         """See `Maps`."""
-        for first in range(0, len(keys), _KEYS_LIMIT):
-            hit = await self._finder.find(self._parameter, keys[first : first + _KEYS_LIMIT])
-            if hit is not None:
-                return _sound(self._parameter, keys, Hit(first + hit.key, hit.value))
-        return None
+        hit = await self._finder.find(self._parameter, keys)
+        return _sound(self._parameter, keys, hit)
 
     def identity(self) -> int | None:
         """See `Maps`: nothing is known of them."""
@@ -95,7 +100,7 @@ def identity_of(numbers: Iterable[int]) -> int:
 
 def table_failure(parameter: str, reason: str) -> MailError:
     """What a peer and the log are told of a table that gives no sound answer."""
-    return MailError(Status(451, "4.3.0", _TEXT), f"{parameter}: {reason}")
+    return MailError(LOOKUP_FAILURE, f"{parameter}: {reason}")
 
 
 def _identity(table: Table) -> int:

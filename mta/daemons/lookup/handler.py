@@ -7,18 +7,18 @@ from mta.config.tables import TABLE_PARAMETERS, TableFolders
 from mta.daemons.lookup.blocking import BlockingTables
 from mta.daemons.lookup.quick import QuickTables
 from mta.ipc.connection import Descriptors
+from mta.ipc.maps import LOOKUP_FAILURE, table_failure
 from mta.ipc.messages import Find, Found, LookupRequest
 from mta.ipc.server import RequestServer
 from mta.lookup.syntax import parse
 from mta.lookup.table import TableError
 from mta.master.daemon import Context
-from mta.proto.status import MailError, Status
+from mta.proto.status import MailError
 
 __all__ = ["LookupHandler"]
 
 _CONCURRENCY: Final = 500  # requests of one client in hand: those to a slow table stop no others
 _PART: Final = 0.9  # of ipc_timeout, after which the asker would no more hear an answer
-_FAILED: Final = Status(451, "4.3.0", "Temporary lookup failure")
 
 Tables = QuickTables | BlockingTables
 
@@ -56,7 +56,7 @@ class LookupHandler(RequestServer[Find]):
         if request.row not in self._views or request.parameter not in TABLE_PARAMETERS:
             reason = f"malformed: no tables of {request.parameter!r} for a row {request.row!r}"
             self._context.log.warning("lookup_refused", reason=reason)
-            raise MailError(_FAILED, reason)
+            raise MailError(LOOKUP_FAILURE, reason)
         names: tuple[str, ...] = getattr(self._views[request.row], request.parameter)
         tables = self._tables.get(names)
         if tables is None:
@@ -72,9 +72,9 @@ class LookupHandler(RequestServer[Find]):
 
     def _failure(self, request: Find, error: TableError) -> MailError:
         """What the asker is told; and whether a new process would be granted more."""
-        reason = f"{request.parameter}: {error}"
-        self._context.log.warning("table_failed", reason=reason)
+        failure = table_failure(request.parameter, str(error))
+        self._context.log.warning("table_failed", reason=failure.reason)
         if self._folders.moved:
             self._context.log.info("tables_moved")
             self._context.retire()
-        return MailError(_FAILED, reason)
+        return failure

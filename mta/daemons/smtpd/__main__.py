@@ -38,9 +38,8 @@ DIAGNOSTICS
 CONFIGURATION PARAMETERS
     myhostname mynetworks message_size_limit line_length_limit smtpd_banner
     smtpd_content_line_limit smtpd_recipient_limit smtpd_reject_unlisted_recipient smtpd_timeout
-    smtpd_min_data_rate
-    smtpd_hard_error_limit smtpd_tls_security_level smtpd_tls_cert_file smtpd_tls_key_file
-    queue_minfree soft_bounce ipc_timeout
+    smtpd_min_data_rate smtpd_hard_error_limit smtpd_tls_security_level smtpd_tls_cert_file
+    smtpd_tls_key_file queue_minfree soft_bounce ipc_timeout
 
 FILES
     smtpd_tls_cert_file, smtpd_tls_key_file - read at the start, and at a handshake after they were
