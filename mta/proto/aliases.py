@@ -127,7 +127,7 @@ def _target(raw: str, plain: str) -> Target | None:
     if raw.startswith("\\"):
         return Target(TargetKind.MAILBOX, raw[1:])
     route = _ROUTE.search(raw)
-    return Target(TargetKind.ADDRESS, route["address"].strip() if route else raw)
+    return Target(TargetKind.ADDRESS, (route and route["address"].strip()) or raw)
 
 
 def _quoted(text: str) -> str:

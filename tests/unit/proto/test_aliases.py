@@ -39,6 +39,7 @@ ADDRESS, MAILBOX, COMMAND, FILE, INCLUDE = TargetKind
         ("", []),
         (" , ,, ", []),
         ("(nobody)", []),
+        ("<>, bob", [(ADDRESS, "<>"), (ADDRESS, "bob")]),
         ('"unended, bob', [(ADDRESS, '"unended, bob')]),
         ("bob (unended, ann", [(ADDRESS, "bob")]),
     ],

@@ -59,6 +59,7 @@ def test_no_jump_and_no_sleep_ages_a_message_that_was_seen(steps: Steps) -> None
 @given(STEPS, st.lists(STEP, max_size=2))
 @example([("jump", -11.0)], [("sleep", 2.0)])
 @example([("jump", -YEAR)], [("sleep", 9.0), ("sleep", 9.0)])
+@example([("jump", -11.0)], [("jump", -2.0)])
 def test_a_message_is_no_older_for_a_jump_before_it_is_seen(before: Steps, after: Steps) -> None:
     """A client may take its time; or a notification is lost, and a scan finds the message."""
     machine = Machine()
