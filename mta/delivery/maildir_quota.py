@@ -14,8 +14,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -82,27 +82,11 @@ class QuotaKeeper:
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
 
-    @contextmanager
-    def room(
-        self, base: int, folders: Sequence[str], pieces: Callable[[], Iterable[bytes]]
-    ) -> Iterator[Room]:
-        """Room in the Maildir at `folders` for the message `pieces`.
+    def room(self, maildir: int, pieces: Callable[[], Iterable[bytes]]) -> Room:
+        """Room in an open Maildir for the message `pieces`; the descriptor is needed by `take` too.
 
         MailError: 552 5.2.2 if there is none, temporary if that cannot be known.
         """
-        try:
-            maildir = open_folders(base, folders, make=bool(self._quota))
-        except FileNotFoundError:
-            yield Room()  # a new mailbox, and no quota
-            return
-        except OSError as error:
-            raise mailbox_failure("/".join(folders), error) from error
-        try:
-            yield self._room(maildir, pieces)
-        finally:
-            close_read(maildir)
-
-    def _room(self, maildir: int, pieces: Callable[[], Iterable[bytes]]) -> Room:
         try:
             ledger = _read(maildir)
             quota = self._quota or (ledger.quota if ledger else Quota())

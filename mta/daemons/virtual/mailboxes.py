@@ -11,7 +11,7 @@ from mta.delivery.failures import FULL, mailbox_failure
 from mta.delivery.folders import open_folders
 from mta.delivery.mailbox_locks import Patience
 from mta.delivery.mailboxes import KnownMailboxes
-from mta.delivery.maildir import MaildirNames, crlf_to_lf, deliver_to_maildir, open_base
+from mta.delivery.maildir import MaildirNames, crlf_to_lf, open_base, open_maildir
 from mta.delivery.maildir_quota import Quota, QuotaKeeper
 from mta.delivery.mbox import append_to_mbox
 from mta.delivery.trace import trace, was_delivered_to
@@ -88,9 +88,10 @@ class VirtualMailboxes:
         pieces: Iterable[bytes] = copy.pieces()
         if self._size_limit:
             pieces = _limited(pieces, self._size_limit)
-        with self._quota.room(base, place.names, copy.pieces) as room:
+        with open_maildir(base, place.names, self._known) as maildir:
+            room = self._quota.room(maildir.folder, copy.pieces)
             name += room.suffix
-            deliver_to_maildir(base, place.names, name, pieces, self._known)
+            maildir.deliver(name, pieces)
             room.take()
         path = self._path(*place.names, "new", name)
         return Status(250, "2.0.0", f"delivered to maildir {path}")

@@ -8,7 +8,7 @@ import pytest
 from support.small_disk import SmallDisk
 
 from mta.delivery.mailboxes import KnownMailboxes
-from mta.delivery.maildir import deliver_to_maildir
+from mta.delivery.maildir import open_maildir
 from mta.delivery.maildir_quota import Quota, QuotaKeeper
 from mta.delivery.mbox import append_to_mbox
 from mta.proto.status import MailError
@@ -46,9 +46,9 @@ def test_an_mbox_keeps_what_it_had(folder: Path, base: int) -> None:
 
 def test_a_maildir_with_a_quota(folder: Path, base: int) -> None:
     keeper = QuotaKeeper(Quota(octets=10**9))
-    with keeper.room(base, ["bob"], lambda: LARGE) as room:
-        name = f"n1{room.suffix}"
+    with open_maildir(base, ["bob"], KnownMailboxes()) as maildir:
+        room = keeper.room(maildir.folder, lambda: LARGE)
         with pytest.raises(MailError, match=r"452 4\.3\.1 no space"):
-            deliver_to_maildir(base, ["bob"], name, LARGE, KnownMailboxes())
+            maildir.deliver(f"n1{room.suffix}", LARGE)
     assert os.listdir(folder / "bob/new") == []
     assert (folder / "bob/maildirsize").read_text() == f"{10**9}S\n0 0\n"
