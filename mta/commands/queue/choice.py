@@ -16,7 +16,8 @@ from mta.commands.output import as_text
 from mta.commands.progress import Counted
 from mta.commands.queue.selection import Criteria, matches
 from mta.commands.queue.verb import NotDone, Verb
-from mta.commands.queue.view import Entry, entries, entry_of, entry_table
+from mta.commands.queue.view import entry_table
+from mta.queue.entry import Entry, entries, entry_of
 from mta.queue.layout import STATES
 from mta.queue.queue_id import is_queue_id
 from mta.queue.store import QueueStore

@@ -11,9 +11,9 @@ from mta.commands.queue.access import opened
 from mta.commands.queue.arguments import chooses
 from mta.commands.queue.choice import Choice
 from mta.commands.queue.verb import NotDone, Unanswered, Verb
-from mta.commands.queue.view import Entry
 from mta.commands.queue.work import perform
 from mta.proto.status import MailError
+from mta.queue.entry import Entry
 
 if TYPE_CHECKING:
     from mta.commands.queue.services import Services

@@ -18,7 +18,8 @@ import click
 
 from mta.commands.main import Target
 from mta.commands.queue.access import opened
-from mta.commands.queue.view import Entry, entries, printable
+from mta.commands.queue.view import printable
+from mta.queue.entry import Entry, entries
 from mta.queue.layout import State
 
 __all__ = ["classic_list", "mailq"]

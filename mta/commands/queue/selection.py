@@ -8,7 +8,7 @@ no sender and no recipient is known, so that it meets no criterion that asks for
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mta.commands.queue.view import Entry
+from mta.queue.entry import Entry
 from mta.queue.layout import State
 
 __all__ = ["Criteria", "matches"]

@@ -3,7 +3,7 @@
 import re
 
 from mta.commands.queue.mailq import classic_list
-from mta.commands.queue.view import Entry
+from mta.queue.entry import Entry
 from mta.queue.layout import State
 
 QUEUE_ID = "0" * 21 + "z"
