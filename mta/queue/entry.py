@@ -16,7 +16,7 @@ from mta.queue.queue_id import arrival_time
 from mta.queue.reader import StoredMessage
 from mta.queue.store import QueueStore
 
-__all__ = ["WAITING", "Entry", "entries", "entry_of", "oldest_first"]
+__all__ = ["WAITING", "Entry", "domain_of", "entries", "entry_of", "oldest_first"]
 
 WAITING: Final[tuple[State, ...]] = ("incoming", "deferred", "hold")  # as messages move
 _WINDOW: Final = 20_000  # ids that are remembered at a time: some megabytes
@@ -46,6 +46,11 @@ def entries(store: QueueStore, states: Iterable[State] = STATES) -> Iterator[Ent
             entry = entry_of(store, state, queue_id)
             if entry is not None:  # else it was delivered meanwhile, or is not yet there
                 yield entry
+
+
+def domain_of(address: str) -> str:
+    """The domain in folded case; empty where there is none, and so of the null sender."""
+    return address.rpartition("@")[2].casefold() if "@" in address else ""
 
 
 def oldest_first(

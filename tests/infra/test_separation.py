@@ -27,6 +27,7 @@ USERS = {
     "rewrite": "mta",
     "lookup": "mta",
     "pickup": "mta",
+    "showq": "mta",
     "smtp": "mtanet",
     "resolver": "mtanet",
     "outbound": "mtanet",
