@@ -658,6 +658,7 @@ class Parameters(Authorized, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "pickup",
             "qmgr",
             "rewrite",
+            "showq",
             "smtpd",
             "virtual",
             *CLIENTS,

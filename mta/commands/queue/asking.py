@@ -24,7 +24,7 @@ from mta.proto.status import MailError
 from mta.queue.entry import Entry
 from mta.queue.queue_id import is_queue_id
 
-__all__ = ["DamagedFiles", "flush_by_request", "listed"]
+__all__ = ["DamagedFiles", "flush_by_request", "joined", "listed"]
 
 _TIMEOUT: Final = 30.0  # seconds for one answer
 _NOT_PERMITTED: Final = "5.7.1"
@@ -40,7 +40,7 @@ class DamagedFiles:
 def listed(options: Target, damaged: DamagedFiles) -> Iterator[Entry]:
     """The queue's messages by age, as they come; Failure if they may not be seen."""
     with _asked(options, "Queue report unavailable - mail system is down") as client:
-        yield from _joined(client.listing(), damaged)
+        yield from joined(client.listing(), damaged)
 
 
 def flush_by_request(options: Target, choice: Choice) -> None:
@@ -83,7 +83,7 @@ def _asked(options: Target, down: str) -> Iterator[ShowqClient]:
         raise Failure(f"queue: {error}", status) from error
 
 
-def _joined(parts: Iterable[Listed], damaged: DamagedFiles) -> Iterator[Entry]:
+def joined(parts: Iterable[Listed], damaged: DamagedFiles) -> Iterator[Entry]:
     """The messages, each whole."""
     pieces: list[QueuedMessage] = []
     for part in parts:
