@@ -44,7 +44,7 @@ class PickupHandler:
     def connect(
         self, client: socket.socket, listener: str, finished: Callable[[], None]
     ) -> Conversation:
-        """Serve one client, unless its user has too many already."""
+        """Serve one client; one of a user who has too many already is told Goodbye."""
         del listener
         _, uid = peer_credentials(client)
         admitted = self._callers.admit(uid)
@@ -63,7 +63,7 @@ class PickupHandler:
             finished=over,
         )
         if not admitted:
-            conversation.abort()
+            conversation.retire()
         return conversation
 
     def wake(self) -> None:
