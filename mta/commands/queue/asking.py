@@ -18,23 +18,17 @@ from mta.commands.queue.access import failure
 from mta.commands.queue.choice import Choice
 from mta.commands.queue.selection import Criteria
 from mta.commands.queue.verb import NotDone
+from mta.commands.queue.view import DamagedFiles
 from mta.ipc.messages import Listed, QueuedMessage
 from mta.ipc.showq import ShowqClient
 from mta.proto.status import MailError
 from mta.queue.entry import Entry
 from mta.queue.queue_id import is_queue_id
 
-__all__ = ["DamagedFiles", "flush_by_request", "joined", "listed"]
+__all__ = ["flush_by_request", "joined", "listed"]
 
 _TIMEOUT: Final = 30.0  # seconds for one answer
 _NOT_PERMITTED: Final = "5.7.1"
-
-
-class DamagedFiles:
-    """How many files a list left out; known at its end."""
-
-    def __init__(self) -> None:
-        self.count = 0
 
 
 def listed(options: Target, damaged: DamagedFiles) -> Iterator[Entry]:

@@ -23,8 +23,7 @@ import click
 from mta.commands.control import Control
 from mta.commands.main import Target
 from mta.commands.queue.access import may_read, opened
-from mta.commands.queue.asking import DamagedFiles, listed
-from mta.commands.queue.view import printable
+from mta.commands.queue.view import DamagedFiles, printable
 from mta.queue.entry import Entry, oldest_first
 from mta.queue.layout import State
 
@@ -66,6 +65,8 @@ def classic_list(messages: Iterable[Entry]) -> Iterator[str]:
 
 def _messages(options: Target, damaged: DamagedFiles) -> Iterator[Entry]:
     if not may_read(options):
+        from mta.commands.queue.asking import listed  # noqa: PLC0415 - takes long to import
+
         yield from listed(options, damaged)
         return
     _tell_of_no_system(options)

@@ -18,12 +18,20 @@ from mta.queue.layout import State
 from mta.queue.reader import StoredMessage
 
 __all__ = [
+    "DamagedFiles",
     "Details",
     "details",
     "entry_table",
     "message_lines",
     "printable",
 ]
+
+
+class DamagedFiles:
+    """How many files a list left out; known at its end."""
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.commands.queue.asking import DamagedFiles, joined
+from mta.commands.queue.asking import joined
+from mta.commands.queue.view import DamagedFiles
 from mta.daemons.showq.portions import portions
 from mta.ipc.connection import encode
 from mta.ipc.frames import FrameReader
