@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 QUEUE_DAEMONS: Final = frozenset(
-    ("cleanup", "pickup", "qmgr")
+    ("cleanup", "pickup", "qmgr", "showq")
 )  # those whose NEEDS name folders of the queue
 
 Subject = Literal["", "queue", "log", "smtp"]  # what a command works on; nothing: it always works

@@ -48,7 +48,8 @@ class Maildrop(LocalDelivery, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=1,
             le=10_000,
             description="How many messages one user of this host may hand in at the same time. "
-            "Who is beyond it is not served, and sendmail leaves a file in the maildrop.",
+            "Who is beyond it is not served, and sendmail leaves a file in the maildrop, which "
+            "waits for pickup's wakeup; of more than a megabyte it may end with status 75 instead.",
         ),
         Used("pickup"),
     ] = 20

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.maildrop import Maildrop
+from mta.config.authorized import Authorized
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -31,7 +31,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Authorized, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -658,6 +658,7 @@ class Parameters(Maildrop, frozen=True, kw_only=True, forbid_unknown_fields=True
             "pickup",
             "qmgr",
             "rewrite",
+            "showq",
             "smtpd",
             "virtual",
             *CLIENTS,

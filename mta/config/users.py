@@ -31,6 +31,7 @@ _MAIL_OWNERS: Final = {
     "cleanup": "queue files belong to that user",
     "qmgr": "queue files belong to that user",
     "bounce": "queue files belong to that user",
+    "showq": "queue files belong to that user",
     "log": "the folder of the mail log is open to that user",
 }
 _NETWORK: Final = frozenset(("smtpd", "smtp", "lmtp", "resolver"))

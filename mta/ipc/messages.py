@@ -48,11 +48,14 @@ __all__ = [
     "FindAddresses",
     "FindMailHosts",
     "Flush",
+    "FlushDomain",
     "Found",
     "GiveUp",
     "Goodbye",
     "HostAddresses",
     "Key",
+    "ListQueue",
+    "Listed",
     "LocalUser",
     "LookupReply",
     "LookupRequest",
@@ -70,6 +73,8 @@ __all__ = [
     "QmgrReply",
     "QmgrRequest",
     "QueueId",
+    "QueuedMessage",
+    "QueuedRecipient",
     "ReadFile",
     "Refused",
     "Report",
@@ -84,6 +89,8 @@ __all__ = [
     "RewriteRequest",
     "Rewritten",
     "RunCommand",
+    "ShowqReply",
+    "ShowqRequest",
     "StoreMessage",
     "Stored",
 ]
@@ -315,6 +322,55 @@ class Accepted(Message, frozen=True):
 
 QmgrRequest = Arrived | Flush | GiveUp
 QmgrReply = Accepted | Refused | Goodbye
+
+
+# showq: what every user of the host may ask of the queue, as far as he is permitted to. Idempotent.
+
+
+class ListQueue(Message, frozen=True):
+    """List all messages by age: answered by any number of `Listed` under the request's number.
+
+    Refused with 550 5.7.1 who is not permitted to; a failure may come behind parts of the list.
+    """
+
+
+class QueuedRecipient(Struct, frozen=True, array_like=True):
+    """A recipient that is not finished; `status` is the last word on it, empty if none."""
+
+    address: Address
+    status: Annotated[str, Meta(max_length=600)]
+
+
+class QueuedMessage(Struct, frozen=True, array_like=True):
+    """One message, or its further recipients: what does not fit a frame goes on in the next."""
+
+    queue_id: QueueId
+    state: Literal["incoming", "deferred", "hold"]
+    size: Annotated[int, Meta(ge=0)]  # octets of the content
+    arrived: float  # seconds since the epoch
+    attempts: Annotated[int, Meta(ge=0)]
+    next_attempt: float  # seconds since the epoch; 0: as soon as possible
+    sender: Address
+    reason: Annotated[str, Meta(max_length=1024)]  # of the last deferral
+    recipients: Annotated[tuple[QueuedRecipient, ...], Meta(max_length=1000)]
+
+
+class Listed(Message, frozen=True):
+    """A part of the list; `more` but for the last, where `damaged` files are counted."""
+
+    messages: Annotated[tuple[QueuedMessage, ...], Meta(max_length=1000)]
+    more: bool
+    damaged: Annotated[int, Meta(ge=0)] = 0
+
+
+class FlushDomain(Message, frozen=True):
+    """Try now what is deferred for a domain: answered as `Flush` is, which showq takes as well."""
+
+    domain: HostName
+
+
+ShowqRequest = ListQueue | Flush | FlushDomain
+ShowqReply = Listed | Accepted | Refused | Goodbye
 
 
 # delivery agents: a descriptor of the queue file and recipients -> an outcome for each.

@@ -10,11 +10,14 @@ DESCRIPTION
     no power of its own; nothing is set-uid or set-gid.
 
     Where the system runs, pickup takes the message over its socket; where it does not, as on a
-    workstation without any process of ours, the message becomes a file in the maildrop.
+    workstation without any process of ours, the message becomes a file in the maildrop. So it does
+    where pickup has no place for one more message of this user: that file waits for the next time
+    that pickup looks, at most its row's wakeup. Nobody wakes it for that, for it takes no word of
+    such a user either.
 
     What other options ask for is done by the `mta` command, in place of this program: the queue is
     listed (-bp, mailq) and flushed (-q), the alias database built (-bi, newaliases), addresses
-    looked at (-bv), the system started (-bd).
+    looked at (-bv), the system started (-bd). Who may not read the queue is told of it by showq.
 
 DIAGNOSTICS
     Status 0: the message is on stable storage. Otherwise a line on stderr, and of sysexits.h
@@ -22,8 +25,9 @@ DIAGNOSTICS
     caller has no name), 75 (try again later), 77 (not permitted), 78 (no configuration).
 
 BUGS
-    What -N, -R and -V ask of delivery status notifications is checked and not passed on; -G and -v
-    are ignored; -bv prints a report instead of sending one.
+    What -N, -R and -V ask of delivery status notifications is checked and not passed on, for the
+    system offers none of them to anybody. -G and -v are ignored. -bv prints what becomes of an
+    address instead of sending a report: nothing is delivered for that, and the caller is there.
 
 CONFIGURATION PARAMETERS
     myhostname message_size_limit header_size_limit maildrop_directory sendmail_timeout
@@ -33,7 +37,7 @@ ENVIRONMENT
     MTA_CONFIG, where -C does not say where the configuration is; NAME, the caller's full name.
 
 FILES
-    public/pickup, maildrop/ in the queue directory
+    public/pickup, public/showq, maildrop/ in the queue directory
 """
 
 import os

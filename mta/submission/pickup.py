@@ -1,14 +1,16 @@
 """The door to a running system: pickup's socket, which every user of the host may connect to.
 
 The kernel tells pickup who connects. The messages are cleanup's: frames, then one answer. A pickup
-that retires says so before it looks at the message: then the next one gets it, as far as it is
-still in memory. Once a message is sent and no answer comes, nothing is known: that is a temporary
+that retires says so before it looks at the message, and so does one that serves this user often
+enough already: then the next one gets it, as far as it is still in memory, and if none takes it the
+other door. Once a message is sent and no answer comes, nothing is known: that is a temporary
 failure, and another attempt may make a second copy.
 """
 
 import os
 import select
 import socket
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -16,13 +18,14 @@ import msgspec
 from mta.ipc.messages import (
     FRAME_LIMIT,
     PROTOCOL_VERSION,
+    Begin,
     CleanupReply,
     Committed,
     Goodbye,
-    Message,
+    More,
 )
 from mta.queue.maildrop import Submission
-from mta.submission.doors import Framer
+from mta.submission.doors import Door, Framer
 from mta.submission.errors import SubmissionError, unavailable
 
 __all__ = ["PickupDoor"]
@@ -37,13 +40,21 @@ _decoder: Final = msgspec.msgpack.Decoder(tuple[Literal[1], int, CleanupReply])
 
 
 class PickupDoor:
-    """One message to pickup: a Door. OSError if nobody listens."""
+    """One message to pickup: a Door. OSError if nobody listens; `otherwise` is the other door."""
 
-    def __init__(self, queue_directory: str, submission: Submission, timeout: float) -> None:
+    def __init__(
+        self,
+        queue_directory: str,
+        submission: Submission,
+        timeout: float,
+        otherwise: Callable[[], Door],
+    ) -> None:
         self._queue_directory = queue_directory
         self._timeout = timeout
+        self._otherwise = otherwise
+        self._other: Door | None = None  # once no pickup takes the message
         self._framer = Framer(submission)
-        self._sent: list[bytes] = []
+        self._sent: list[Begin | More] = []
         self._replayable = True
         self._attempts = 1
         self._peer = self._connect()
@@ -56,12 +67,16 @@ class PickupDoor:
     def commit(self) -> None:
         """Wait for the answer: the message is in the queue, or SubmissionError says why not."""
         self._send(self._framer.end())
-        while not self._settled(self._answer()):
+        while self._other is None and not self._settled(self._answer()):
             pass
+        if self._other is not None:
+            self._other.commit()
 
     def close(self) -> None:
         """Hang up."""
         self._peer.close()
+        if self._other is not None:
+            self._other.close()
 
     def _connect(self) -> socket.socket:
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -78,17 +93,21 @@ class PickupDoor:
         peer.setblocking(False)
         return peer
 
-    def _send(self, frame: Message) -> None:
-        self._look()
-        data = _encoder.encode((PROTOCOL_VERSION, _NUMBER, frame))
+    def _send(self, frame: Begin | More) -> None:
+        if self._other is None:
+            self._look()
+        if self._other is not None:
+            self._other.write(frame.content)
+            return
         if self._replayable:
-            self._sent.append(data)
-            if sum(map(len, self._sent)) > _REPLAY_LIMIT:
+            self._sent.append(frame)
+            if sum(len(each.content) for each in self._sent) > _REPLAY_LIMIT:
                 self._sent.clear()
                 self._replayable = False
-        self._transmit(data)
+        self._transmit(frame)
 
-    def _transmit(self, data: bytes) -> None:
+    def _transmit(self, frame: Begin | More) -> None:
+        data = _encoder.encode((PROTOCOL_VERSION, _NUMBER, frame))
         while True:
             try:
                 self._peer.send(data)
@@ -132,7 +151,7 @@ class PickupDoor:
             raise unavailable(f"pickup: no answer within {self._timeout:g} s")
 
     def _settled(self, data: bytes) -> bool:
-        """Whether the message is in the queue; False: the next pickup has it now."""
+        """Whether the message is in the queue; False: the next pickup or other door has it now."""
         if not data:
             raise unavailable("pickup: the connection was lost")
         try:
@@ -150,15 +169,25 @@ class PickupDoor:
     def _begin_again(self) -> None:
         """Have the next process take the message: this one has not looked at it."""
         self._attempts += 1
-        if not self._replayable or self._attempts > _ATTEMPTS:
+        if not self._replayable:
             raise unavailable("pickup: has just retired")
         self._peer.close()
+        if self._attempts > _ATTEMPTS:
+            self._take_other()
+            return
         try:
             self._peer = self._connect()
-        except OSError as error:
-            raise unavailable(f"pickup: {error}") from error
+        except OSError:
+            self._take_other()
+            return
         attempt = self._attempts
-        for data in tuple(self._sent):
-            self._transmit(data)
+        for frame in tuple(self._sent):
+            self._transmit(frame)
             if self._attempts != attempt:
                 return  # that one has retired as well, and another has all of it
+
+    def _take_other(self) -> None:
+        """Put the message through the other door, as far as it is said."""
+        self._other = self._otherwise()
+        for frame in self._sent:
+            self._other.write(frame.content)

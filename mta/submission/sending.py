@@ -2,8 +2,8 @@
 
     lines -> header section, as a whole -> recipients are known: a door is opened -> the rest
 
-Where pickup listens it takes the message; where nobody does it becomes a file in the maildrop. A
-system that answers and refuses is not gone round.
+Where pickup listens it takes the message; where nobody does, or nobody has a place for it, it
+becomes a file in the maildrop. A system that answers and refuses is not gone round.
 """
 
 import os
@@ -77,12 +77,16 @@ def send(place: Place, options: Options, source: int) -> None:
 
 
 def open_door(place: Place, submission: Submission) -> Door:
-    """The way out for a message: to pickup, or to a file where nobody listens."""
+    """The way out for a message: to pickup, or to a file where nobody listens or has a place."""
     timeout = place.terms.sendmail_timeout
-    try:
-        return PickupDoor(place.queue_directory, submission, timeout)
-    except OSError:  # whatever it is: nothing was said, and a file does as well
+
+    def maildrop() -> Door:
         return MaildropDoor(place.maildrop, submission, timeout)
+
+    try:
+        return PickupDoor(place.queue_directory, submission, timeout, maildrop)
+    except OSError:  # whatever it is: nothing was said, and a file does as well
+        return maildrop()
 
 
 def addresses_in(operand: str) -> list[str]:

@@ -12,10 +12,20 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import addresses, elsewhere, entry, local, queueing, sending, submitting
+from support.effects import (
+    addresses,
+    asking,
+    elsewhere,
+    entry,
+    local,
+    queueing,
+    sending,
+    submitting,
+)
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
+from mta.ipc.messages import Flush, ListQueue
 
 TLS = "STARTTLS"
 CONCURRENCY_LIMIT = "default_destination_concurrency_limit"
@@ -422,6 +432,19 @@ EFFECTS: dict[str, Effect] = {
     "maildrop_turn_file_limit": Effect(1, submitting.full_turns, 0, 2),
     "maildrop_turn_size_limit": Effect(1, submitting.full_turns, 0, 2),
     "pickup_user_concurrency_limit": Effect(1, submitting.callers, 2, 1),
+    "authorized_flush_users": Effect(
+        [],
+        asking.answer_to(Flush()),
+        "451 4.3.0 Internal service unavailable",  # for there is no queue manager
+        "550 5.7.1 User unknown(54321) is not allowed to flush the mail queue",
+    ),
+    "authorized_mailq_users": Effect(
+        [],
+        asking.answer_to(ListQueue()),
+        "0 listed",
+        "550 5.7.1 User unknown(54321) is not allowed to view the mail queue",
+    ),
+    "authorized_submit_users": Effect([], submitting.answer_to_a_user, "taken", "550 5.7.1"),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
         "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"

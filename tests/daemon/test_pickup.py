@@ -16,7 +16,7 @@ from support.pickup_house import Pickup
 from support.tracing import Fault, Trace
 from support.waiting import wait_until
 
-from mta.ipc.messages import CONTENT_LIMIT, Begin, Committed, Dropped, More
+from mta.ipc.messages import CONTENT_LIMIT, Begin, Committed, Dropped, Goodbye, More
 from mta.master.channel import Command
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import Status
@@ -137,14 +137,14 @@ def test_noise_is_let_go(pickup: Pickup) -> None:
 
 
 def test_a_user_cannot_take_all_places(new_pickup: NewPickup) -> None:
-    """Who is beyond the limit hears nothing, and may leave a file; a place that is free is free."""
+    """Who is beyond the limit is told to go elsewhere; a place that is free is free."""
     house = new_pickup(pickup_user_concurrency_limit=2)
     house.start()
     clients = [house.connect() for _ in range(2)]
     for client in clients:
         assert isinstance(client.ask(1, begin()), Committed)
-    with pytest.raises((EOFError, ConnectionResetError, BrokenPipeError)):
-        house.connect().ask(1, begin())
+    beyond = house.connect()
+    assert beyond.hear() == (0, Goodbye(0))
     (told,) = wait_until(lambda: house.events("caller_limit"), "the log")
     assert told["uid"] == os.geteuid()
     clients[0].close()
@@ -153,11 +153,25 @@ def test_a_user_cannot_take_all_places(new_pickup: NewPickup) -> None:
 
 def _is_served(client: Peer) -> bool:
     try:
-        return isinstance(client.ask(1, begin()), Committed)
+        client.say(1, begin())
+        return isinstance(client.hear()[1], Committed)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return False
     finally:
         client.close()
+
+
+def test_who_may_not_submit_hears_so(new_pickup: NewPickup) -> None:
+    """Over the socket at once; the sender of a file gets it back. Root is not excepted."""
+    house = new_pickup(authorized_submit_users=[])
+    house.start()
+    assert refusal(house.connect().ask(1, begin())) == "550 5.7.1"
+    name = drop(house.maildrop)
+    house.wake()
+    taken(house, name)
+    (report,) = house.committed()
+    assert b"is not allowed to submit mail" in report.content
+    assert len(house.corrupt()) == 1
 
 
 def test_a_full_disk_refuses_and_keeps_files(new_pickup: NewPickup) -> None:

@@ -27,6 +27,7 @@ USERS = {
     "rewrite": "mta",
     "lookup": "mta",
     "pickup": "mta",
+    "showq": "mta",
     "smtp": "mtanet",
     "resolver": "mtanet",
     "outbound": "mtanet",
@@ -190,10 +191,11 @@ def test_everybody_may_leave_mail_and_nobody_sees_anothers(house: Instance, user
 
 
 @pytest.mark.parametrize("user", ["vmail", "nobody", STRANGER])
-def test_everybody_may_speak_to_pickup(house: Instance, user: str) -> None:
-    heard = attempt_as(user, "connect('public/pickup') and 'in'", house.queue)
+@pytest.mark.parametrize("service", ["pickup", "showq"])
+def test_everybody_may_speak_to_them(house: Instance, user: str, service: str) -> None:
+    heard = attempt_as(user, f"connect('public/{service}') and 'in'", house.queue)
     assert heard == "in"
-    assert house.log_records("stranger", service="pickup") == []
+    assert house.log_records("stranger", service=service) == []
 
 
 @pytest.mark.parametrize("user", ["mtanet", "nobody", STRANGER])

@@ -6,19 +6,25 @@
                                                           bob@example.net
 
 "*" behind an id: the queue manager has not put it off yet; "!": on hold. What is damaged is in no
-queue, and not listed.
+queue: it is counted on stderr, and not listed.
+
+Who may read the queue reads it, whether or not the system runs; all others ask the running system.
+A message is shown as soon as it is read.
 """
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import click
 
+from mta.commands.control import Control
 from mta.commands.main import Target
-from mta.commands.queue.access import opened
-from mta.commands.queue.view import Entry, entries, printable
+from mta.commands.queue.access import may_read, opened
+from mta.commands.queue.view import DamagedFiles, printable
+from mta.queue.entry import Entry, oldest_first
 from mta.queue.layout import State
 
 __all__ = ["classic_list", "mailq"]
@@ -34,24 +40,48 @@ _KIBIBYTE: Final = 1024
 @click.pass_obj
 def mailq(options: Target) -> None:
     """List all messages as Postfix's mailq does, the oldest first."""
-    with opened(options) as store:
-        found = {entry.queue_id: entry for entry in entries(store, _STATES)}
-    for line in classic_list([found[queue_id] for queue_id in sorted(found)]):
+    damaged = DamagedFiles()
+    for line in classic_list(_messages(options, damaged)):
         click.echo(line)
+    if damaged.count:
+        click.echo(f"mta: queue: {damaged.count} damaged: see `mta queue list`", err=True)
 
 
-def classic_list(listed: list[Entry]) -> Iterator[str]:
+def classic_list(messages: Iterable[Entry]) -> Iterator[str]:
     """The lines for these messages."""
-    sound = [entry for entry in listed if not entry.damaged]
-    if not sound:
-        yield "Mail queue is empty"
-        return
-    yield _HEAD
-    for entry in sound:
+    count = size = 0
+    for entry in messages:
+        if not count:
+            yield _HEAD
+        count += 1
+        size += entry.size
         yield from _lines(entry)
         yield ""
-    kibibytes = -(-sum(entry.size for entry in sound) // _KIBIBYTE)
-    yield f"-- {kibibytes} Kbytes in {len(sound)} Request{'s' if len(sound) > 1 else ''}."
+    if count:
+        yield f"-- {-(-size // _KIBIBYTE)} Kbytes in {count} Request{'s' if count > 1 else ''}."
+    else:
+        yield "Mail queue is empty"
+
+
+def _messages(options: Target, damaged: DamagedFiles) -> Iterator[Entry]:
+    if not may_read(options):
+        from mta.commands.queue.asking import listed  # noqa: PLC0415 - takes long to import
+
+        yield from listed(options, damaged)
+        return
+    _tell_of_no_system(options)
+    with opened(options) as store:
+        for entry in oldest_first(store, _STATES):
+            if entry.damaged:
+                damaged.count += 1
+            else:
+                yield entry
+
+
+def _tell_of_no_system(options: Target) -> None:
+    with suppress(PermissionError):  # the queue's owner may not see the master's lock
+        if Control(options.queue_directory).master() is None:
+            click.echo("mta: Mail system is down -- accessing queue directly", err=True)
 
 
 def _lines(entry: Entry) -> Iterator[str]:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from mta.daemons.local.house import Alias, Route
 from mta.daemons.local.tables import LocalTables
-from mta.daemons.local.users import Users
 from mta.delivery.content import ContentReader
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.delivery import DeliveryClient, RequestLost
@@ -31,6 +30,7 @@ from mta.ipc.messages import (
 )
 from mta.ipc.rewrite import RewriteClient
 from mta.master.daemon import Context
+from mta.master.host_users import Users
 from mta.proto.envelope import FORWARDED, Origin, Recipient
 from mta.proto.status import Status, temporary
 from mta.util.accounts import Account

@@ -11,7 +11,6 @@ DESCRIPTION
     when a client of the socket says that there is a file.
 
     conversation.py   one client of the socket: frames in, back-pressure, the answer
-    callers.py        how many clients each user may have
     collector.py      the files: whose turn it is, what became of each
     folder.py         the maildrop itself: all that may block
     turns.py          files of many users in an order that lets none wait for another
@@ -20,8 +19,9 @@ DESCRIPTION
     report.py         what a sender hears of a file that cleanup refuses for good
 
     Whoever submits may choose the sender, as in Postfix; the log and the Received field name the
-    user id, which for a file is that of its owner. Incomplete addresses are completed. No recipient
-    is refused because it does not exist: a report tells the sender.
+    user id, which for a file is that of its owner. Mail of a user who is not permitted to submit
+    any (authorized_submit_users) is refused for good. Incomplete addresses are completed. No
+    recipient is refused because it does not exist: a report tells the sender.
 
     A file is removed when cleanup has answered that its message is on stable storage, and files are
     committed and removed one by one: a crash in between makes one extra copy of one message. What
@@ -60,8 +60,8 @@ BUGS
     on the way, the file is taken again.
 
 CONFIGURATION PARAMETERS
-    header_size_limit ipc_timeout maildrop_directory maildrop_turn_file_limit
-    maildrop_turn_size_limit message_size_limit myhostname
+    authorized_submit_users header_size_limit ipc_timeout maildrop_directory
+    maildrop_turn_file_limit maildrop_turn_size_limit message_size_limit myhostname
     pickup_user_concurrency_limit queue_minfree
 
 FILES

@@ -9,7 +9,10 @@ __all__ = ["NEEDS"]
 
 _FOLDERS: Final = ("maildrop", "$maildrop_directory", "corrupt")
 
-NEEDS: Final = Needs(write=(*_FOLDERS, "pid"), move=_FOLDERS, strangers=True)
+# The folder of the user database, for a file in it is replaced as a whole when a user is added.
+NEEDS: Final = Needs(
+    write=(*_FOLDERS, "pid"), move=_FOLDERS, replaced=("/etc/passwd",), strangers=True
+)
 
 if __name__ == "__main__":
     run(needs=NEEDS, handler=PickupHandler)

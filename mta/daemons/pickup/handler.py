@@ -3,13 +3,14 @@
 import socket
 from collections.abc import Callable
 
-from mta.daemons.pickup.callers import Callers
 from mta.daemons.pickup.collector import Collector
 from mta.daemons.pickup.conversation import Conversation
 from mta.daemons.pickup.passage import Services
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.rewrite import RewriteClient
+from mta.master.callers import Callers
 from mta.master.daemon import Context
+from mta.master.permission import Permission
 from mta.queue.room import RoomWatch, least_free
 from mta.util.peer import peer_credentials
 
@@ -25,6 +26,9 @@ class PickupHandler:
         self._services = Services(
             CleanupClient(loop, parameters.ipc_timeout, log),
             RewriteClient(loop, parameters.ipc_timeout, log),
+            Permission(
+                parameters.authorized_submit_users, "submit mail", loop, parameters.ipc_timeout
+            ),
             RoomWatch(loop.time),
             least_free(parameters.queue_minfree, parameters.message_size_limit),
             context.service.name,
@@ -40,7 +44,7 @@ class PickupHandler:
     def connect(
         self, client: socket.socket, listener: str, finished: Callable[[], None]
     ) -> Conversation:
-        """Serve one client, unless its user has too many already."""
+        """Serve one client; one of a user who has too many already is told Goodbye."""
         del listener
         _, uid = peer_credentials(client)
         admitted = self._callers.admit(uid)
@@ -59,7 +63,7 @@ class PickupHandler:
             finished=over,
         )
         if not admitted:
-            conversation.abort()
+            conversation.retire()
         return conversation
 
     def wake(self) -> None:
@@ -71,3 +75,4 @@ class PickupHandler:
         await self._collector.stop()
         self._services.cleanup.close()
         self._services.rewrite.close()
+        self._services.may_submit.close()

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mta.daemons.pickup.lines import LineEnds
 from mta.ipc.cleanup import CleanupClient, Transaction
 from mta.ipc.rewrite import RewriteClient
+from mta.master.permission import Permission
 from mta.proto.envelope import LOCAL, Origin, Recipient
 from mta.proto.status import MailError, permanent
 from mta.queue.room import NO_SPACE, RoomWatch
@@ -27,6 +28,7 @@ class Services(Struct, frozen=True):
 
     cleanup: CleanupClient
     rewrite: RewriteClient
+    may_submit: Permission
     room: RoomWatch
     least_room: int  # octets
     name: str  # of the row
@@ -102,6 +104,7 @@ class Passage:
     async def _begun(self) -> Transaction:
         if self._transaction is None:
             services = self._services
+            await services.may_submit.check(self._uid)
             services.check_room()
             if self.sender and "@" not in self.sender:
                 self.sender = await services.completed(self.sender)

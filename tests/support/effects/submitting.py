@@ -10,8 +10,18 @@ from msgspec.structs import replace
 
 from mta.daemons.pickup.handler import PickupHandler
 from mta.daemons.rewrite.handler import RewriteHandler
-from mta.ipc.messages import Begin, CleanupRequest, Committed
+from mta.ipc.frames import FrameReader, encode
+from mta.ipc.messages import (
+    FRAME_LIMIT,
+    Begin,
+    CleanupRequest,
+    Committed,
+    Goodbye,
+    PickupReply,
+    Refused,
+)
 from mta.ipc.server import RequestServer
+from mta.proto.envelope import Origin, Recipient
 from mta.queue.layout import create_layout
 from mta.queue.maildrop import Submission
 from mta.submission.errors import SubmissionError
@@ -22,7 +32,10 @@ from support.ipc import Listening
 from support.maildrop import drop
 from support.scripted_service import listen_ipc
 
-__all__ = ["callers", "emptied_folder", "full_turns", "patience_with_pickup"]
+__all__ = ["answer_to_a_user", "callers", "emptied_folder", "full_turns", "patience_with_pickup"]
+
+_ORIGIN = Origin("", "", 0, "", "")
+_READER = FrameReader[Committed | Refused | Goodbye](PickupReply)
 
 
 @contextlib.asynccontextmanager
@@ -102,6 +115,33 @@ def callers(scene: Scene) -> int:
                 session.abort()
                 theirs.close()
             return kept
+
+    return scene.play(scenario())
+
+
+def answer_to_a_user(scene: Scene) -> str:
+    """What a user of this host hears who hands a message in."""
+    create_layout(str(scene.folder))
+
+    async def scenario() -> str:
+        async with _pickup(scene, asyncio.Semaphore(0)) as handler:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            ended = asyncio.Event()
+            session = handler.connect(ours, "", ended.set)
+            recipients = (Recipient("bob@example.org", "bob@example.org"),)
+            begin = Begin("a@example.org", _ORIGIN, False, recipients, b"Subject: x\r\n\r\n", True)
+            theirs.send(encode(1, begin))
+            _, reply = _READER.take(
+                await asyncio.get_running_loop().sock_recv(theirs, FRAME_LIMIT), (), 0
+            )
+            session.abort()
+            await ended.wait()
+            theirs.close()
+            if isinstance(reply, Refused):
+                return f"{reply.status.code} {reply.status.enhanced}"
+            return "taken"
 
     return scene.play(scenario())
 

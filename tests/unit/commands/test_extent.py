@@ -50,7 +50,10 @@ def test_who_opens_queue_files_by_name() -> None:
         name
         for name in daemons
         if name != UNBOUND
-        and any(path.partition("/")[0] in STATES for path in (*needs_of(name).write,))
+        and any(
+            path.partition("/")[0] in STATES
+            for path in (*needs_of(name).read, *needs_of(name).write)
+        )
     }
     assert found == QUEUE_DAEMONS
 

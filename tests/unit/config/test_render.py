@@ -54,7 +54,7 @@ def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.Monk
     found = programs(read_by_supervisor(folder, monkeypatch))
     agents = {"virtual", "local", "outbound", "lmtp", "error", "discard"}
     services = {"log", "qmgr", "smtp", "cleanup", "rewrite", "lookup", "resolver", "bounce"}
-    assert set(found) == {*services, "mailuser", "pickup", *agents, "reload_"}
+    assert set(found) == {*services, "mailuser", "pickup", "showq", *agents, "reload_"}
     slots = found["smtp"].process_configs
     assert [slot.name for slot in slots] == [f"smtp_{number:03d}" for number in range(20)]
     slot = slots[0]

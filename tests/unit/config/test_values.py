@@ -132,7 +132,7 @@ def row(text: str) -> str:
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
                 "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
-                "qmgr, resolver, rewrite, smtp, "
+                "qmgr, resolver, rewrite, showq, smtp, "
                 'virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
@@ -141,7 +141,7 @@ def row(text: str) -> str:
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
                 "discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
-                "resolver, rewrite, smtp, "
+                "resolver, rewrite, showq, smtp, "
                 'virtual), got "relay"'
             ),
         ),
@@ -168,7 +168,7 @@ def row(text: str) -> str:
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
                 "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
-                "qmgr, resolver, rewrite, smtp, "
+                "qmgr, resolver, rewrite, showq, smtp, "
                 'virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
@@ -448,7 +448,7 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
                 "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, "
-                "smtp, smtpd, virtual), for "
+                "showq, smtp, smtpd, virtual), for "
                 'the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
@@ -546,7 +546,9 @@ def test_root_needs_users_that_exist(folder: ConfigurationFolder) -> None:
         "adduser --system --group --no-create-home nobody-here"
     ) in lacks_of(folder)
     folder.main("mail_owner: no-owner\nprivate_group: no-group\n")
-    rows = "".join(f"  {name}: {{user: no-owner}}\n" for name in ("log", "qmgr", "cleanup"))
+    rows = "".join(
+        f"  {name}: {{user: no-owner}}\n" for name in ("log", "qmgr", "cleanup", "showq")
+    )
     folder.services(f"profile: hub\nservices:\n{rows}  bounce: {{user: no-owner}}\n")
     assert [lack for lack in lacks_of(folder) if lack.startswith("main.yml")] == [
         (
@@ -659,6 +661,7 @@ services:
         "qmgr",
         "smtp",
         "pickup",
+        "showq",
         "cleanup",
         "rewrite",
         "lookup",

@@ -35,8 +35,16 @@ def go_through(door: Door, *pieces: bytes) -> None:
         door.close()
 
 
+def pickup_door(queue: Path, submission: Submission = BOB, timeout: float = TIMEOUT) -> PickupDoor:
+    """The door to pickup; the other one is the maildrop in the same folder."""
+    maildrop = str(queue / "maildrop")
+    return PickupDoor(
+        str(queue), submission, timeout, lambda: MaildropDoor(maildrop, submission, timeout)
+    )
+
+
 def through_pickup(queue: Path, *pieces: bytes, submission: Submission = BOB) -> None:
-    go_through(PickupDoor(str(queue), submission, TIMEOUT), *pieces)
+    go_through(pickup_door(queue, submission), *pieces)
 
 
 @pytest.fixture
@@ -110,7 +118,7 @@ def test_who_waits_for_pickup_waits_within_bounds(tmp_path: Path) -> None:
 
     with ScriptedPickup(tmp_path, wait):
         with pytest.raises(SubmissionError, match="no answer") as caught:
-            go_through(PickupDoor(str(tmp_path), BOB, SHORT), HEAD)
+            go_through(pickup_door(tmp_path, timeout=SHORT), HEAD)
         heard.set()
     assert caught.value.status == os.EX_TEMPFAIL
 
@@ -122,12 +130,45 @@ def test_when_a_pickup_retires_the_next_one_has_the_message(tmp_path: Path, body
     assert [message.content for message in pickup.messages] == [HEAD + body]
 
 
+@pytest.mark.parametrize("submission", [BOB, MANY])
+@pytest.mark.parametrize("body", [b"", b"z" * 300_000])
+def test_when_no_pickup_has_a_place_it_becomes_a_file(
+    tmp_path: Path, maildrop: Path, submission: Submission, body: bytes
+) -> None:
+    """All of it, also what was said before: this user has too many messages under way."""
+    with ScriptedPickup(tmp_path, greetings=(Goodbye(0),) * 10) as pickup:
+        through_pickup(tmp_path, HEAD, body, b"the end\r\n", submission=submission)
+    assert pickup.messages == []
+    (message,) = dropped_in(maildrop)
+    assert (message.sender, message.recipients) == (submission.sender, submission.recipients)
+    assert message.content == HEAD + body + b"the end\r\n"
+
+
+def test_who_gives_up_at_the_other_door_leaves_nothing(tmp_path: Path, maildrop: Path) -> None:
+    with ScriptedPickup(tmp_path, greetings=(Goodbye(0),) * 10):
+        door = pickup_door(tmp_path)
+        door.write(b"z" * 300_000)
+        door.close()
+    wait_until(lambda: not os.listdir(maildrop), "the child removes its file")
+
+
+def test_what_pickup_has_looked_at_goes_nowhere_else(tmp_path: Path, maildrop: Path) -> None:
+    """It may have it: another copy would be a second message."""
+
+    def die(_: ReceivedMessage) -> None:
+        return None
+
+    with ScriptedPickup(tmp_path, die), pytest.raises(SubmissionError, match="lost"):
+        through_pickup(tmp_path, HEAD)
+    assert os.listdir(maildrop) == []
+
+
 def test_without_a_listener_there_is_no_such_door(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        PickupDoor(str(tmp_path), BOB, TIMEOUT)
+        pickup_door(tmp_path)
     ScriptedPickup(tmp_path).__exit__()
     with pytest.raises(ConnectionRefusedError):
-        PickupDoor(str(tmp_path), BOB, TIMEOUT)
+        pickup_door(tmp_path)
 
 
 # The maildrop

@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
-from mta.daemons.local import users
-from mta.daemons.local.users import Users
+from mta.master import host_users
+from mta.master.host_users import Users
 from mta.proto.status import MailError
 from mta.util.accounts import Account
 
@@ -47,7 +47,7 @@ def test_who_is_nobody(name: str) -> None:
 def test_a_database_that_fails_is_no_missing_user() -> None:
     failing = mock.Mock(side_effect=OSError("the server is away"))
     with (
-        mock.patch.object(users, "account_by_name", failing),
+        mock.patch.object(host_users, "account_by_name", failing),
         pytest.raises(MailError) as raised,
     ):
         asked(lambda it: it.by_name("ann"))
@@ -58,7 +58,7 @@ def test_a_database_that_is_silent_is_given_up() -> None:
     awake = threading.Event()
     waiting = mock.Mock(side_effect=lambda _: awake.wait() and None)
     with (
-        mock.patch.object(users, "account_by_name", waiting),
+        mock.patch.object(host_users, "account_by_name", waiting),
         pytest.raises(MailError) as raised,
     ):
         asked(lambda it: it.by_name("ann"), timeout=0.01)
