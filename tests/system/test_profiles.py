@@ -68,7 +68,7 @@ def assert_exactly(instance: Instance, inet: set[str]) -> None:
     rows = ROWS[instance.profile]
     start_every_row(instance)
     assert {process.service for process in instance.processes()} == {"", *rows}
-    public = rows & {"qmgr", "pickup"}
+    public = rows & {"qmgr", "pickup", "showq"}
     private = rows - public - {"log", "smtp"}
     listening = {f"private/{row}" for row in private} | {f"public/{row}" for row in public}
     assert sockets(instance) == listening
