@@ -7,9 +7,10 @@ from mta.master.daemon import Needs, run
 
 __all__ = ["NEEDS"]
 
-_FOLDERS: Final = ("maildrop", "$maildrop_directory", "corrupt")
+_SHARED: Final = "$maildrop_directory"
+_FOLDERS: Final = ("maildrop", _SHARED, "corrupt")
 
-NEEDS: Final = Needs(write=(*_FOLDERS, "pid"), move=_FOLDERS, strangers=True)
+NEEDS: Final = Needs(write=(*_FOLDERS, "pid"), move=_FOLDERS, distant=(_SHARED,), strangers=True)
 
 if __name__ == "__main__":
     run(needs=NEEDS, handler=PickupHandler)
