@@ -19,12 +19,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 import mta
 from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
-from mta.config.problems import Place, Problem
+from mta.config.problems import Place, Problem, Severity
 from mta.config.provenance import ORIGIN_MODE
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
@@ -243,7 +245,9 @@ def _maildrop(host: _Host) -> Iterator[Problem]:
     except (FileNotFoundError, NotADirectoryError):
         found = None
     except OSError as error:
-        yield _fault(path, "a directory", str(error), "see to the file server")
+        # A server that is away is no reason not to start: the rest of the system needs it not.
+        away = _fault(path, "a directory", str(error), "see to the file server")
+        yield msgspec.structs.replace(away, severity=Severity.WARNING)
         return
     else:
         found = opened.status

@@ -64,6 +64,7 @@ def _answer(peer: socket.socket, path: str, timeout: float) -> Opened:
         raise OSError(number, os.strerror(number), path)
     if len(data) != _FOUND.size or not descriptors:
         raise OSError("who looked for it has died")
+    os.set_inheritable(descriptors[0], False)
     return Opened(path, descriptors[0], os.stat_result(_FOUND.unpack(data)))
 
 
