@@ -45,12 +45,16 @@ def open_distant(path: str, timeout: float) -> Opened:
             child = os.fork()
             if not child:
                 _open(theirs.fileno(), path)
+        how = 0
         try:
             return _answer(ours, path, timeout)
+        except TimeoutError:
+            how = os.WNOHANG  # who waits for a server ends when that is back
+            raise
         finally:
             os.kill(child, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, os.WNOHANG)  # who waits for a server ends when that is back
+                os.waitpid(child, how)
 
 
 def _answer(peer: socket.socket, path: str, timeout: float) -> Opened:

@@ -15,6 +15,7 @@ Opener = Callable[..., int]
 
 
 def test_what_is_there_is_handed_over(tmp_path: Path) -> None:
+    before = _children()
     (tmp_path / "link").symlink_to(tmp_path)
     opened = open_distant(str(tmp_path / "link"), 10.0)
     found = tmp_path.stat()
@@ -23,6 +24,7 @@ def test_what_is_there_is_handed_over(tmp_path: Path) -> None:
     assert os.path.samestat(os.fstat(opened.descriptor), found)
     assert not os.get_inheritable(opened.descriptor)
     opened.close()
+    assert _children() == before
 
 
 def test_what_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
