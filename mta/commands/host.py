@@ -19,12 +19,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 import mta
 from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
-from mta.config.problems import Place, Problem
+from mta.config.problems import Place, Problem, Severity
 from mta.config.provenance import ORIGIN_MODE
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
@@ -33,6 +35,7 @@ from mta.config.tables import tables_of
 from mta.config.users import lacking
 from mta.lookup.places import files_of
 from mta.queue.layout import LOCKS, MAILDROP_MODE, Keepers, table
+from mta.util.distant import open_distant
 from mta.util.ownership import (
     Account,
     Ownership,
@@ -48,6 +51,7 @@ __all__ = ["faults", "house_of", "is_ours", "keepers_of", "lacks"]
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
 _OTHERS: Final = 0o007
+_PATIENCE: Final = 1.0  # seconds for a file server
 
 
 @dataclass(frozen=True)
@@ -235,8 +239,19 @@ def _maildrop(host: _Host) -> Iterator[Problem]:
     path = host.parameters.maildrop_directory
     if not path:
         return
-    found = _look(path, follow=True)
     is_reader = any(row.daemon == "pickup" for row in host.configuration.services)
+    try:
+        opened = open_distant(path, _PATIENCE)
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    except OSError as error:
+        # A server that is away is no reason not to start: the rest of the system needs it not.
+        away = _fault(path, "a directory", str(error), "see to the file server")
+        yield msgspec.structs.replace(away, severity=Severity.WARNING)
+        return
+    else:
+        found = opened.status
+        opened.close()
     if found is None or not stat.S_ISDIR(found.st_mode):
         shown = "nothing" if found is None else _shown(found)
         yield _fault(path, "a directory", shown, "mount the file server's, or make one")

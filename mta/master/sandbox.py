@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from msgspec import Struct
 import mta
 from mta.config.parameters import Parameters
 from mta.config.snapshot import SNAPSHOT_DIRECTORY
+from mta.util.distant import Opened, open_distant
 from mta.util.landlock import LEAST_ABI, landlock_abi, restrict
 from mta.util.libc import no_new_privileges
 from mta.util.log import Log
@@ -44,6 +46,7 @@ _LIBRARIES: Final = ("lib", "lib64")  # below the interpreter's prefixes
 # A client may need descriptors for its socket, its transaction, and a file or two.
 _DESCRIPTORS_A_CLIENT: Final = 4
 _DESCRIPTORS_OF_ITS_OWN: Final = 64
+_PATIENCE: Final = 1.0  # seconds for a file server
 
 
 class SandboxError(Exception):
@@ -66,12 +69,16 @@ class Needs(Struct, frozen=True, kw_only=True):
     `move` are folders named in `write` too, into which links, pipes and sockets may be moved from
     each other. To the kernel that is to make them, so nobody else gets it; devices stay out, for a
     device can be a way to the whole disk.
+
+    `distant` are folders named in `write` that a file server may hold. One that cannot be had
+    within a second is not granted: the daemon runs, is refused there, and retires for another.
     """
 
     read: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()  # for reading
     write: tuple[str, ...] = ()  # to create, rename and remove too
     move: tuple[str, ...] = ()  # whatever strange files lie there
+    distant: tuple[str, ...] = ()  # which may be away
     tcp_connect: tuple[int, ...] = ()
     tcp_connect_any: bool = False  # to any port: for clients of hosts that a route names
     name_servers: bool = False  # to ask the DNS, over TCP too: the ports of dns_servers
@@ -102,20 +109,53 @@ def enter_sandbox(
         return
     tables, ports = _granted_to_tables(needs, rows)
     programs, theirs = _granted_to_commands(needs, parameters)
-    write, moved = (
-        [expand(path, parameters) for path in paths if not _is_unset(path, parameters)]
-        for paths in (needs.write, needs.move)
-    )
-    try:
-        restrict(
-            read=[*_common(), *_readable(needs, parameters), *tables],
-            write=[*write, *theirs, *(_DEVICES if needs.commands else ())],
-            move=[*moved, *theirs],
-            execute=programs,
-            tcp_connect=_tcp_ports(needs, parameters, ports),
+    with ExitStack() as stack:
+        distant = _reached(needs, parameters, log, stack)
+        write, moved = (
+            tuple(_writable(paths, parameters, distant)) for paths in (needs.write, needs.move)
         )
-    except OSError as error:
-        raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
+        try:
+            restrict(
+                read=[*_common(), *_readable(needs, parameters), *tables],
+                write=[*write, *theirs, *(_DEVICES if needs.commands else ())],
+                move=[*moved, *theirs],
+                execute=programs,
+                tcp_connect=_tcp_ports(needs, parameters, ports),
+            )
+        except OSError as error:
+            raise SandboxError(f"NEEDS {error.filename or ''}: {error.strerror}") from error
+
+
+def _reached(
+    needs: Needs, parameters: Parameters, log: Log, stack: ExitStack
+) -> dict[str, Opened | None]:
+    """The distant folders as `needs` names them, open until the end of the stack; None: away."""
+    found: dict[str, Opened | None] = {}
+    for path in needs.distant:
+        if _is_unset(path, parameters):
+            continue
+        name = expand(path, parameters)
+        try:
+            opened = open_distant(name, _PATIENCE)
+        except OSError as error:
+            log.warning("folder_away", directory=name, reason=str(error))
+            found[path] = None
+        else:
+            stack.callback(opened.close)
+            found[path] = opened
+    return found
+
+
+def _writable(
+    paths: Iterable[str], parameters: Parameters, distant: dict[str, Opened | None]
+) -> Iterator[str | Opened]:
+    for path in paths:
+        if path in distant:
+            opened = distant[path]
+            if opened is not None:
+                yield opened
+        elif not _is_unset(path, parameters):
+            yield expand(path, parameters)
 
 
 def expand(path: str, parameters: Parameters) -> str:

@@ -55,9 +55,11 @@ DIAGNOSTICS
 
 BUGS
     Where the file server does not answer, the files wait, and so does an ending process, until its
-    time is over; a process that starts meanwhile cannot enter its sandbox. A single pickup may
-    read a maildrop: two hosts that do so take messages twice. Where cleanup dies with its answer
-    on the way, the file is taken again.
+    time is over. A process that starts meanwhile waits a second, says folder_away, and serves its
+    socket without the maildrop; once the server answers, and not before it is eleven seconds old,
+    it retires for one that may use the folder. A single pickup may read a maildrop: two hosts that
+    do so take messages twice. Where cleanup dies with its answer on the way, the file is taken
+    again.
 
 CONFIGURATION PARAMETERS
     authorized_submit_users header_size_limit ipc_timeout maildrop_directory

@@ -7,11 +7,16 @@ from mta.master.daemon import Needs, run
 
 __all__ = ["NEEDS"]
 
-_FOLDERS: Final = ("maildrop", "$maildrop_directory", "corrupt")
+_SHARED: Final = "$maildrop_directory"
+_FOLDERS: Final = ("maildrop", _SHARED, "corrupt")
 
 # The folder of the user database, for a file in it is replaced as a whole when a user is added.
 NEEDS: Final = Needs(
-    write=(*_FOLDERS, "pid"), move=_FOLDERS, replaced=("/etc/passwd",), strangers=True
+    write=(*_FOLDERS, "pid"),
+    move=_FOLDERS,
+    distant=(_SHARED,),
+    replaced=("/etc/passwd",),
+    strangers=True,
 )
 
 if __name__ == "__main__":

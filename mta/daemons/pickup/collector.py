@@ -38,6 +38,7 @@ _STREAMS: Final = 4  # files that are read at once
 _REST: Final = 0.05  # seconds between two rounds; at least as long as the look took
 _PUT_OFF: Final = 30.0  # seconds for a file, so that the next wakeup tries it
 _RETRY: Final = 10.0  # seconds for the whole maildrop
+_SETTLED: Final = 11.0  # seconds of life: who ends before has failed to the master
 _FOR_GOOD: Final = 86_400.0  # seconds for what cannot be moved away
 _BATCH: Final = 262_144  # octets that a thread reads at a time
 
@@ -65,6 +66,7 @@ class Collector:
         self._running: asyncio.Task[None] | None = None
         self._progress = 0  # files dealt with
         self._trouble = False  # of all files: the round is over
+        self._began = context.loop.time()
 
     def start(self) -> None:
         """Begin to work, until `stop`."""
@@ -106,8 +108,13 @@ class Collector:
         try:
             folder = await self._in_thread(lambda: Folder(self._path))
         except PermissionError:
-            # Mounted over the folder that the sandbox grants: a new process is granted the new one.
-            self._context.retire()
+            # Mounted over the folder that the sandbox grants, or away when we entered that: a new
+            # process is granted what is there now. If it is refused, too, they are not to be many.
+            age = self._context.loop.time() - self._began
+            if age >= _SETTLED:
+                self._context.retire()
+            else:
+                self._context.loop.call_later(_SETTLED - age, self.look)
             raise
         try:
             if not await self._remove_committed(folder):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,6 +16,8 @@ from support.certificates import make_pair
 from support.commands import RunMta
 from support.configuration import ConfigurationFolder
 from support.instance import separated
+
+from mta.commands import host as commands_host
 
 NOBODY = 65534
 
@@ -292,6 +295,22 @@ def test_a_healthy_host(host: Path, run_mta: RunMta) -> None:
     assert host.exists()
     assert run_mta("check", "--host").stderr == ""
     assert json.loads(run_mta("check", "--host", "--json").stdout)["host"] == []
+
+
+def test_a_file_server_that_is_away_is_only_a_warning(
+    host: Path, run_mta: RunMta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the system runs without it, and nobody waits for it."""
+
+    def away(path: str, timeout: float) -> NoReturn:
+        raise TimeoutError(f"no answer within {timeout:g} s")
+
+    monkeypatch.setattr(commands_host, "open_distant", away)
+    said = run_mta("check", "--host").stderr
+    assert said == (
+        f"{host}/drop: warning: expected a directory, got no answer within 1 s; "
+        "see to the file server\n"
+    )
 
 
 def test_before_the_first_rendering_there_is_nothing_to_judge(

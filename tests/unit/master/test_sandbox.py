@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 import pytest
@@ -334,6 +334,31 @@ def test_a_kernel_without_landlock_is_said(
     assert within(Needs(), lambda: Path("private/key").read_text()) == ""
     (line,) = (json.loads(text) for text in Path("lines").read_text().splitlines())
     assert (line["event"], line["missing"]) == ("sandbox_incomplete", "landlock")
+
+
+DISTANT = Needs(write=("incoming", "$virtual_mailbox_base"), distant=("$virtual_mailbox_base",))
+
+
+def test_a_distant_folder_that_is_there_is_granted(within: Within) -> None:
+    assert within(DISTANT, lambda: Path("mail/x").write_text("x")) == ""
+    assert within(DISTANT, lambda: os.rename("mail/x", "incoming/x")) == ""
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), OSError(errno.ESTALE, "stale")])
+def test_a_distant_folder_that_is_away_keeps_nobody_from_starting(
+    within: Within, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """The rest is granted, the log tells, and the folder stays closed when it is back."""
+
+    def away(path: str, timeout: float) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(sandbox, "open_distant", away)
+    assert within(DISTANT, lambda: Path("mail/x").write_text("x")) == "EACCES"
+    assert within(DISTANT, lambda: Path("incoming/x").write_text("x")) == ""
+    line = json.loads(Path("lines").read_text().splitlines()[0])
+    assert line["event"] == "folder_away"
+    assert line["directory"].endswith("/mail")
 
 
 def test_too_few_descriptors_are_said(parameters: Parameters, log: Log) -> None:
