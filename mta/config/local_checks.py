@@ -33,6 +33,14 @@ def _check_luser_relay(view: View) -> None:
     _check_template(view, "luser_relay", view.parameters.luser_relay, None)
 
 
+def _check_execution_directory(view: View) -> None:
+    name = "command_execution_directory"
+    template = view.parameters.command_execution_directory
+    _check_template(view, name, template, None)
+    if template and template[0] not in "/$":
+        view.complain((name,), "an absolute path, or $home", quoted(template))
+
+
 def _check_template(view: View, name: str, template: str, index: int | None) -> None:
     try:
         substitute(template, {})
@@ -92,6 +100,7 @@ def _warn_of_relays_for_nobody(whole: Whole) -> None:
 LOCAL_CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(("forward_path",), _check_forward_path),
     ViewCheck(("luser_relay",), _check_luser_relay),
+    ViewCheck(("command_execution_directory",), _check_execution_directory),
     ViewCheck(("alias_maps",), _check_aliases),
     ViewCheck(("default_privs",), _check_rights),
     WholeCheck((*_LOCAL, LISTED), ("daemon",), _warn_of_unlisted),
