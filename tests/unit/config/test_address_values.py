@@ -54,6 +54,16 @@ from support.profile import ENOUGH
             "a table of names: one of patterns is never asked for an alias",
         ),
         (
+            "command_execution_directory: $home/${user\n",
+            "command_execution_directory",
+            "a closing brace, got '{user'",
+        ),
+        (
+            "command_execution_directory: srv/$user\n",
+            "command_execution_directory",
+            'an absolute path, or $home, got "srv/$user"',
+        ),
+        (
             "default_privs: root\n",
             "default_privs",
             "a user without rights, such as nobody, got root",
