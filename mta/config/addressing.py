@@ -340,12 +340,13 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_recipient_maps: Annotated[
         TableNames,
         Meta(
-            description="Tables of all addresses that exist in mydestination, such as "
-            "unix:passwd.byname and those of alias_maps; what is in none of them, nor in "
-            "virtual_alias_maps, is refused with 550 when a client names it. Empty: every address "
-            "there is taken, and local returns mail for those that do not exist.",
+            description="Tables of all addresses that exist in mydestination; what is in none of "
+            "them, nor in virtual_alias_maps, is refused with 550 when a client names it. Where it "
+            "is not set and the row of local_transport is one of local: unix:passwd.byname and the "
+            "tables of alias_maps. An empty list: every address there is taken, and local returns "
+            "mail for those that do not exist.",
         ),
-        Used("rewrite"),
+        Used("rewrite", default="the users and aliases of this host, where local delivers"),
     ] = ()
     relay_recipient_maps: Annotated[
         TableNames,

@@ -180,14 +180,18 @@ class Delivering(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[
             Annotated[
                 str,
-                Meta(title="NAME or NAME=VALUE", pattern=r"\A[A-Za-z_][A-Za-z0-9_]*(?:=.*)?\Z"),
+                Meta(
+                    title="NAME or NAME=VALUE",
+                    max_length=1024,
+                    pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,63}(?:=.*)?\Z",
+                ),
             ],
             ...,
         ],
         Meta(
-            max_length=100,
-            description="Variables that a command has in its environment, beside PATH; NAME has "
-            "the value that the master has for it.",
+            max_length=40,
+            description="Variables that a command has in its environment, beside PATH and what "
+            "tells it of the message; NAME has the value that the master has for it.",
         ),
-        Used("pipe"),
+        Used("local", "pipe"),
     ] = ("TZ", "LANG")

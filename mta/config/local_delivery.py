@@ -1,8 +1,8 @@
 """Parameters of delivery to the users of this host (local(8) of Postfix).
 
-In forward_path and luser_relay, $user $home $shell $local $extension $domain $recipient and
-$recipient_delimiter stand for those of the recipient; ${name?text} is text where name has a value,
-${name:text} where it has none.
+In forward_path, luser_relay and command_execution_directory, $user $home $shell $local $extension
+$domain $recipient and $recipient_delimiter stand for those of the recipient; ${name?text} is text
+where name has a value, ${name:text} where it has none.
 """
 
 from typing import Annotated, Literal
@@ -125,6 +125,15 @@ class LocalDelivery(Delivering, frozen=True, kw_only=True, forbid_unknown_fields
             "mail it is, with HOME, USER, EXTENSION and others set: "
             '/usr/bin/procmail -a "$EXTENSION". Whoever '
             "uses one must have an alias for root.",
+        ),
+        Used("local"),
+    ] = ""
+    command_execution_directory: Annotated[
+        Template,
+        Meta(
+            description="The folder that local runs commands in, entered as the user who runs "
+            "them: $home, for example. If it cannot be entered, mail is tried again. Where it "
+            "comes to nothing, as $home of an alias of root's does, commands run in /.",
         ),
         Used("local"),
     ] = ""

@@ -512,7 +512,7 @@ class RunCommand(Message, frozen=True):
     ]
     shell: bool
     directory: _PATH
-    environment: Annotated[tuple[tuple[_VARIABLE, _VALUE], ...], Meta(max_length=50)]
+    environment: Annotated[tuple[tuple[_VARIABLE, _VALUE], ...], Meta(max_length=60)]
     prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
     content_offset: Annotated[int, Meta(ge=0)]
     content_length: Annotated[int, Meta(ge=0)]

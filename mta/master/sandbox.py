@@ -23,6 +23,7 @@ from mta.util.landlock import LEAST_ABI, landlock_abi, restrict
 from mta.util.libc import no_new_privileges
 from mta.util.log import Log
 from mta.util.nameserver import DOMAIN_PORT, parse_name_server
+from mta.util.processes import limit_processes
 
 __all__ = ["Needs", "SandboxError", "enter_sandbox", "expand"]
 
@@ -103,6 +104,8 @@ def enter_sandbox(
     """
     no_new_privileges()
     _limit_resources(client_limit, log)
+    if needs.commands:
+        limit_processes()
     abi = landlock_abi()
     if abi < LEAST_ABI:
         log.warning("sandbox_incomplete", missing="landlock", abi=abi)

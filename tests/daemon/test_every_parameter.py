@@ -408,6 +408,13 @@ EFFECTS: dict[str, Effect] = {
         ["inline:{ann=/bin/x}"], local.done("ann"), INBOX, "ann runs /bin/x"
     ),
     "mailbox_command": Effect("/bin/x", local.done("ann"), INBOX, "ann runs /bin/x"),
+    "command_execution_directory": Effect(
+        "$home",
+        local.done("ann"),
+        "ann runs /bin/x",
+        "ann runs /bin/x in /home/ann",
+        {"mailbox_command": "/bin/x"},
+    ),
     "home_mailbox": Effect("Maildir/", local.done("ann"), INBOX, "ann maildir /home/ann/Maildir/"),
     "mail_spool_directory": Effect("/srv/", local.done("ann"), INBOX, "ann maildir /srv/ann/"),
     "fallback_transport_maps": Effect(

@@ -1,6 +1,7 @@
 """The local daemon as a real process: requests in, and what it asks of its neighbours."""
 
 import os
+import pwd
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -190,6 +191,28 @@ def test_a_command_gets_the_client_that_sent_the_message(bench: Bench) -> None:
     assert environment["CLIENT_ADDRESS"] == "192.0.2.1"
     assert environment["ORIGINAL_RECIPIENT"] == "prog@old.test"
     assert plain.prefix.startswith(b"From a@far.test  ")
+
+
+def test_what_a_command_has_in_its_environment_and_where_it_runs(short_path: Path) -> None:
+    """Of our own environment nothing but what is exported; of the message, what is told."""
+    parameters = {
+        "export_environment": ["LIST=x", "NOT_THERE", "LANG", "USER=mallory"],
+        "command_execution_directory": "$home",
+        "mailbox_command": "/bin/prog",
+    }
+    with ExitStack() as stack:
+        bench = Bench(short_path, stack, **parameters)
+        bench.deliver(USER)
+        request = bench.asked[-1][0]
+    assert isinstance(request, RunCommand)
+    assert request.directory == pwd.getpwnam(USER).pw_dir
+    environment = dict(request.environment)
+    assert environment["LIST"] == "x"
+    assert environment["USER"] == USER
+    assert environment.keys() - {"LANG"} == {
+        *("PATH", "LIST", "HOME", "SHELL", "USER", "LOGNAME", "LOCAL", "DOMAIN", "RECIPIENT"),
+        *("ORIGINAL_RECIPIENT", "CLIENT_ADDRESS", "CLIENT_HELO", "CLIENT_PROTOCOL", "SENDER"),
+    }
 
 
 def test_who_owns_the_aliases_runs_their_commands(bench: Bench) -> None:

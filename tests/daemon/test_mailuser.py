@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from support.mailuser_house import CONTENT, MailuserHouse, Person, person
 from support.messages import messages
 from support.needs import missing
+from support.processes import running
 from support.small_disk import SmallDisk
 from support.users import STRANGER, attempt_as, new_user
 from support.waiting import wait_until
@@ -430,15 +431,12 @@ def test_a_command_that_forks(house: MailuserHouse, bob: Person) -> None:
     reply = house.run(bob.run(f"{script}; bomb 0; wait", shell=True, seconds=1.0))
     assert reply.timed_out
 
-    def left() -> list[str]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "cmdline").read_text():
-                    found.append(entry.name)
-        return found
+    wait_until(lambda: not running(mark), "the last of them to be gone")
 
-    wait_until(lambda: not left(), "the last of them to be gone")
+
+def test_how_many_processes_a_user_may_have(house: MailuserHouse, bob: Person) -> None:
+    soft, hard = house.run(bob.run("ulimit -p; ulimit -Hp", shell=True)).output.split()
+    assert int(soft) == int(hard) <= 4096
 
 
 def test_a_command_that_goes_on_in_the_background(house: MailuserHouse, bob: Person) -> None:

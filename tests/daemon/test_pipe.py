@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.delivery_bench import QUEUE_ID, DeliveryBench
+from support.processes import running
 from support.waiting import wait_until
 
 from mta.ipc.messages import Outcome
@@ -275,6 +276,29 @@ def is_running(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_a_command_that_forks_is_killed_with_all_of_them(
+    new_bench: NewBench, short_path: Path
+) -> None:
+    """No process can fork away from it, for the kernel kills a whole process group at once."""
+    mark = short_path / "out" / "nap"
+    script = (
+        f"ln -s /bin/sleep {mark}; "
+        f"bomb() {{ {mark} 1000 & [ $1 -gt 6 ] || {{ bomb $(($1+1)) & bomb $(($1+1)) & }}; }}; "
+        "bomb 0; wait"
+    )
+    bench = new_bench(pipe_command=shell(script), command_time_limit=1)
+    assert one(bench.deliver(TO)) == '550 5.3.0 Command time limit exceeded: "/bin/sh"'
+    wait_until(lambda: not running(str(mark)), "the last of them to be gone")
+
+
+def test_how_many_processes_a_command_may_have(new_bench: NewBench) -> None:
+    """The kernel asks it of all of the user's; a row has a user of its own."""
+    bench = new_bench(pipe_command=shell("ulimit -p; ulimit -Hp"))
+    told = re.fullmatch(r".* service \((\d+) (\d+)\)", one(bench.deliver(TO)))
+    assert told is not None
+    assert int(told[1]) == int(told[2]) <= 4096
 
 
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(

@@ -11,7 +11,7 @@ import msgspec
 
 from mta.config.parameters import Parameters
 from mta.daemons.local.expansion import Expansion
-from mta.daemons.local.house import Alias, Route
+from mta.daemons.local.house import Alias, Environment, Route
 from mta.ipc.messages import CommandEnded, FileRead, FileState, MailboxKind
 from mta.proto import address
 from mta.proto.envelope import Origin, Recipient
@@ -120,10 +120,11 @@ class LocalHouse:
         return Status(250, "2.0.0", "stored")
 
     async def run(
-        self, user: str, command: str, environment: Sequence[tuple[str, str]], prefix: bytes
+        self, user: str, command: str, directory: str, environment: Environment, prefix: bytes
     ) -> CommandEnded:
         self._fail(command)
-        self.done.append(f"{user} runs {command}")
+        where = "" if directory == "/" else f" in {directory}"
+        self.done.append(f"{user} runs {command}{where}")
         self.environments.append(dict(environment))
         self.prefixes.append(prefix)
         return self.ended

@@ -152,12 +152,25 @@ class LocalPair:
         if self._runs:
             self._postfix.stop()
 
-    def start(self, cases: Sequence[Case], parameters: Mapping[str, str]) -> None:
-        """Start both with these parameters, as main.cf has them, and the aliases of all cases."""
+    def start(
+        self, cases: Sequence[Case], parameters: Mapping[str, str], *, listed: bool = False
+    ) -> None:
+        """Start both with these parameters, as main.cf has them, and the aliases of all cases.
+
+        `listed`: who is nobody is refused when he is named, as both have it by default.
+        """
         values = {"mail_spool_directory": "%base%/spool", **parameters}
-        self._start_ours(cases, values)
-        self._start_theirs(cases, values)
+        self._start_ours(cases, values, {} if listed else {"local_recipient_maps": []})
+        # Postfix' own default, without the service that would read /etc/passwd for a chroot.
+        default = {"local_recipient_maps": "unix:passwd.byname $alias_maps"}
+        self._start_theirs(cases, values, default if listed else {})
         self._runs = True
+
+    def name(self, to: str) -> tuple[str, str]:
+        """Name a local part in RCPT to both; what each of them says, its code and its class."""
+        asked = ((self._postfix.port, self._theirs), (self._instance.port, self._ours))
+        theirs, ours = (_named(port, f"{side.fill(to)}@{HERE}") for port, side in asked)
+        return theirs, ours
 
     def post(self, case: Case) -> tuple[Fate, Fate]:
         """Hand a letter in to both, one after the other, and wait until they have done with it."""
@@ -175,7 +188,9 @@ class LocalPair:
             fates.append(fate)
         return fates[0], fates[1]
 
-    def _start_ours(self, cases: Sequence[Case], parameters: Mapping[str, str]) -> None:
+    def _start_ours(
+        self, cases: Sequence[Case], parameters: Mapping[str, str], more: Mapping[str, Any]
+    ) -> None:
         side = self._ours
         values: dict[str, Any] = {
             name: _value(name, side.fill(value)) for name, value in parameters.items()
@@ -190,10 +205,12 @@ class LocalPair:
             "default_transport": "discard",
             "mailbox_delivery_lock": ["fcntl"],
         }
-        self._instance.configure(basis | values)
+        self._instance.configure({**basis, **more, **values})
         self._instance.start()
 
-    def _start_theirs(self, cases: Sequence[Case], parameters: Mapping[str, str]) -> None:
+    def _start_theirs(
+        self, cases: Sequence[Case], parameters: Mapping[str, str], more: Mapping[str, str]
+    ) -> None:
         side, postfix = self._theirs, self._postfix
         postfix.prepare(relay_to=0)
         values = {name: side.fill(value) for name, value in parameters.items()}
@@ -210,7 +227,7 @@ class LocalPair:
         }
         folder = postfix.enclosure.folder / "etc/postfix"
         lines = dict(line.split(" =", 1) for line in (folder / "main.cf").read_text().splitlines())
-        lines |= basis | values
+        lines |= {**basis, **more, **values}
         text = "".join(f"{name} = {value.strip()}\n" for name, value in lines.items())
         (folder / "main.cf").write_text(text)
         with (folder / "master.cf").open("a") as file:
@@ -267,6 +284,14 @@ def _ids(records: Sequence[Mapping[str, Any]], **named: str) -> set[str]:
 def _hand_in(port: int, to: str) -> None:
     with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=_PATIENCE) as client:
         client.sendmail(SENDER, [to], _TEXT)
+
+
+def _named(port: int, to: str) -> str:
+    with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=_PATIENCE) as client:
+        client.ehlo_or_helo_if_needed()
+        client.mail(SENDER)
+        code, text = client.rcpt(to)
+        return f"{code} {text.decode().partition(' ')[0]}"
 
 
 def _give(path: Path, person: Person) -> None:

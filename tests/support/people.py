@@ -4,6 +4,7 @@ Each has a folder of the test under his name, which is his home where the test m
 """
 
 import contextlib
+import itertools
 import os
 import pwd
 import subprocess
@@ -15,6 +16,7 @@ from msgspec import Struct
 __all__ = ["Person", "people"]
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+_NUMBERS = itertools.count()  # of all users that this process makes: some live at the same time
 _PATIENCE = 60.0  # seconds; useradd waits for other tests that add users
 
 
@@ -45,7 +47,7 @@ def people(folder: Path, count: int) -> Iterator[list[Person]]:
         return
     made: list[Person] = []
     try:
-        for number in range(count):
+        for number in itertools.islice(_NUMBERS, count):
             name = f"mta{os.getpid()}x{number}"
             home = folder / name
             _run("useradd", "--home-dir", str(home), "--create-home", "--no-log-init", name)

@@ -46,7 +46,6 @@ def house(folder: Path, persons: list[Person]) -> Iterator[Instance]:
             "myorigin": HERE,
             "recipient_delimiter": "+",
             "alias_maps": [f"aliases:{folder}/aliases"],
-            "local_recipient_maps": ["unix:passwd.byname", f"aliases:{folder}/aliases"],
             "mail_spool_directory": f"{folder}/spool",
             "forward_path": [f"{folder}/$user/.forward+$extension", f"{folder}/$user/.forward"],
             "default_privs": persons[-1].name,

@@ -166,12 +166,12 @@ def pairs() -> Iterator[Callable[[Cases, dict[str, str]], LocalPair]]:
 
 
 @contextmanager
-def _pair(cases: Cases, parameters: dict[str, str]) -> Iterator[LocalPair]:
+def _pair(cases: Cases, parameters: dict[str, str], *, listed: bool = False) -> Iterator[LocalPair]:
     with reachable_folder() as folder, people(folder, 2) as persons:
         instance = Instance(folder / "house")
         try:
             with LocalPair(instance, folder, persons) as made:
-                made.start([*cases.values()], parameters)
+                made.start([*cases.values()], parameters, listed=listed)
                 yield made
         except PackageUnavailable as error:
             pytest.skip(str(error))
@@ -191,3 +191,15 @@ def test_as_postfix_does(
     theirs, ours = pairs(cases, parameters).post(cases[name])
     assert ours == theirs
     assert ours.files or ours.sent or ours.failed, "nothing was compared"
+
+
+NAMED = {
+    **dict.fromkeys(("%ann%", "%ann%+x", "ROOT", "d1", "D1+x", "postmaster"), "250 2.1.5"),
+    **dict.fromkeys(("nobody-knows", "nobody-knows+x", "d1x", '"a b"'), "550 5.1.1"),
+}
+
+
+def test_who_may_be_named() -> None:
+    """By default the users and the aliases, with whatever extension (local_recipient_maps)."""
+    with _pair({"alias": Case("d1", {"d1": "%ann%"})}, {}, listed=True) as pair:
+        assert {to: pair.name(to) for to in NAMED} == {to: (it, it) for to, it in NAMED.items()}

@@ -54,12 +54,13 @@ BUGS
     of an alias with an owner is told to the sender of the message, not to the owner.
 
 CONFIGURATION PARAMETERS
-    alias_maps allow_mail_to_commands allow_mail_to_files command_time_limit default_privs
-    delivery_timeout double_bounce_sender expand_owner_alias fallback_transport
-    fallback_transport_maps forward_path header_size_limit home_mailbox ipc_timeout luser_relay
-    mail_spool_directory mailbox_command mailbox_command_maps mailbox_delivery_lock
-    mailbox_size_limit mailbox_transport mailbox_transport_maps owner_request_special
-    propagate_unmatched_extensions recipient_delimiter
+    alias_maps allow_mail_to_commands allow_mail_to_files command_execution_directory
+    command_time_limit default_privs delivery_timeout double_bounce_sender expand_owner_alias
+    export_environment fallback_transport fallback_transport_maps forward_path
+    header_size_limit home_mailbox ipc_timeout luser_relay mail_spool_directory mailbox_command
+    mailbox_command_maps mailbox_delivery_lock mailbox_size_limit mailbox_transport
+    mailbox_transport_maps owner_request_special propagate_unmatched_extensions
+    recipient_delimiter
 
 FILES
     ~/.forward  /var/mail/USER  /etc/passwd  those that the parameters' tables name

@@ -16,7 +16,7 @@ nothing is forwarded then; else one that failed makes him bounce with its reason
 were served.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from mta.config.parameters import Parameters
 from mta.daemons.local.house import Alias, House
 from mta.daemons.local.outlets import NoMailboxError, Outlets, is_path
-from mta.daemons.local.steps import Known, Rights, Source, Step, step_to
+from mta.daemons.local.steps import Known, Rights, Source, Step, step_to, substituted
 from mta.ipc.messages import FileState
 from mta.lookup.forms import Extensions
 from mta.proto import address
@@ -33,7 +33,7 @@ from mta.proto.address import Mailbox
 from mta.proto.aliases import Target, TargetKind, parse_lines, parse_targets
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, Status, permanent, temporary
-from mta.util.substitution import Substituted, safe, substitute
+from mta.util.substitution import safe
 
 __all__ = ["Expansion"]
 
@@ -206,7 +206,7 @@ class Expansion:
             return False
         values = step.values | {"home": account.home, "shell": account.shell}
         for template in self._parameters.forward_path:
-            place = _substituted(template, values)
+            place = substituted(template, values)
             if not place.usable or not place.text.startswith("/"):
                 continue
             if ("forward", place.text) in self._seen:  # or else he names himself
@@ -246,7 +246,7 @@ class Expansion:
 
     async def _relay(self, step: Step) -> None:
         """Have luser_relay get the mail of a user who does not exist: an address, and no more."""
-        relay = _substituted(self._parameters.luser_relay, step.values)
+        relay = substituted(self._parameters.luser_relay, step.values)
         target = Target(TargetKind.ADDRESS, relay.text)
         self._push((target,), replace(step, relayed=True, unmatched=""))
 
@@ -326,11 +326,3 @@ def _parsed(text: str) -> Mailbox:
         return address.parse(text)
     except ValueError as error:
         permanent("5.1.3", "bad address syntax", f"{text!r}: {error}")
-
-
-def _substituted(template: str, values: Mapping[str, str]) -> Substituted:
-    """As `substitute`, for a parameter that is wrong: nothing can be done until it is mended."""
-    try:
-        return substitute(template, values)
-    except ValueError as error:
-        temporary("4.3.5", "mail system configuration error", str(error))

@@ -14,7 +14,9 @@ from mta.proto.envelope import Recipient
 from mta.proto.status import Status
 from mta.util.accounts import Account
 
-__all__ = ["Alias", "House", "Route"]
+__all__ = ["Alias", "Environment", "House", "Route"]
+
+Environment = Sequence[tuple[str, str]]
 
 
 class Alias(Struct, frozen=True):
@@ -55,9 +57,12 @@ class House(Protocol):
         """Append the message to a mailbox as that user."""
 
     async def run(
-        self, user: str, command: str, environment: Sequence[tuple[str, str]], prefix: bytes
+        self, user: str, command: str, directory: str, environment: Environment, prefix: bytes
     ) -> CommandEnded:
-        """Run a command as that user, with the message on its standard input."""
+        """Run a command there as that user, with the message on its standard input.
+
+        What export_environment names is added where `environment` says nothing else.
+        """
 
     async def hand_over(self, transport: str, recipient: Recipient) -> Status:
         """Have another row deliver the message; `transport` is ROW or ROW:NEXTHOP."""

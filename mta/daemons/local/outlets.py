@@ -14,12 +14,12 @@ from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.daemons.local.house import House
-from mta.daemons.local.steps import Rights, Source, Step
+from mta.daemons.local.steps import Rights, Source, Step, substituted
 from mta.delivery.exit_status import outcome_of, printable
 from mta.ipc.messages import MailboxKind
 from mta.proto import address
 from mta.proto.envelope import Origin, Recipient
-from mta.proto.status import Status, permanent
+from mta.proto.status import Status, permanent, temporary
 from mta.util.accounts import Account
 from mta.util.substitution import safe
 
@@ -29,7 +29,7 @@ _REQUIRED: Final = frozenset(("postmaster", "mailer-daemon"))  # RFC 5321, 4.5.1
 
 _PATH: Final = re.compile(r"/[^\x00-\x1f\x7f]{0,4094}")
 _COMMAND: Final = re.compile(r"[^\x00]{1,8000}", re.DOTALL)
-_SEARCH_PATH: Final = "/usr/bin:/bin"
+_NO_FOLDER: Final = "/"
 
 
 class NoMailboxError(Exception):
@@ -122,10 +122,28 @@ class Outlets:
         if not _COMMAND.fullmatch(command):
             permanent("5.3.5", "no command, or one that is too long")
         prefix = _from_line(step.sender) + _trace(step)
-        environment = self._environment(rights, step)
-        ended = await self._house.run(rights.user, command, environment, prefix)
+        ended = await self._house.run(
+            rights.user,
+            command,
+            self._directory(rights, step),
+            self._environment(rights, step),
+            prefix,
+        )
         name = printable(command.encode("ascii", "replace"))
         return outcome_of(ended, command, f"delivered to command: {name}")
+
+    def _directory(self, rights: Rights, step: Step) -> str:
+        """Where commands of these rights run; MailError 451 for what can be no folder."""
+        account = rights.account
+        values = step.values | {
+            "home": account.home if account else "",
+            "shell": account.shell if account else "",
+        }
+        folder = substituted(self._parameters.command_execution_directory, values).text
+        if folder and not is_path(folder):
+            reason = f"command_execution_directory: {folder!r} is no absolute path"
+            temporary("4.3.5", "mail system configuration error", reason)
+        return folder or _NO_FOLDER
 
     def _environment(self, rights: Rights, step: Step) -> list[tuple[str, str]]:
         account, origin = rights.account, self._origin
@@ -145,7 +163,7 @@ class Outlets:
         }
         named = [(name, safe(value)) for name, value in values.items() if value]
         # The null sender is a value, too.
-        return [("PATH", _SEARCH_PATH), *named, ("SENDER", safe(_unquoted(step.sender)))]
+        return [*named, ("SENDER", safe(_unquoted(step.sender)))]
 
     def _done(self, *key: str) -> bool:
         if key in self._seen:

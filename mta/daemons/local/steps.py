@@ -4,14 +4,17 @@ Nothing here changes: a step further is another Step.
 """
 
 import enum
+from collections.abc import Mapping
 
 from msgspec import Struct, structs
 
 from mta.lookup.forms import Extensions
 from mta.proto.address import Mailbox
+from mta.proto.status import temporary
 from mta.util.accounts import Account
+from mta.util.substitution import Substituted, substitute
 
-__all__ = ["Known", "Rights", "Source", "Step", "step_to"]
+__all__ = ["Known", "Rights", "Source", "Step", "step_to", "substituted"]
 
 
 class Source(enum.Enum):
@@ -87,3 +90,11 @@ def step_to(address: Mailbox, extensions: Extensions, known: Known) -> Step:
         extension=extension,
         **structs.asdict(known),
     )
+
+
+def substituted(template: str, values: Mapping[str, str]) -> Substituted:
+    """As `substitute`, for a parameter that is wrong: nothing can be done until it is mended."""
+    try:
+        return substitute(template, values)
+    except ValueError as error:
+        temporary("4.3.5", "mail system configuration error", str(error))

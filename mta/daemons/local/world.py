@@ -5,14 +5,16 @@ committed by cleanup, in whose queue file each recipient has a state of its own.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from mta.daemons.local.house import Alias, Route
+from mta.daemons.local.house import Alias, Environment, Route
 from mta.daemons.local.tables import LocalTables
 from mta.delivery.content import ContentReader
+from mta.delivery.environment import exported
 from mta.ipc.cleanup import CleanupClient
 from mta.ipc.delivery import DeliveryClient, RequestLost
 from mta.ipc.lookup import LookupClient
@@ -72,6 +74,7 @@ class World:
         self.context = context
         self.parameters = context.parameters
         self.mailuser = mailuser
+        self.exported = exported(self.parameters.export_environment, os.environ)
         timeout = self.parameters.ipc_timeout
         self.rewrite = RewriteClient(context.loop, timeout, context.log)
         self.cleanup = CleanupClient(context.loop, timeout, context.log)
@@ -176,7 +179,7 @@ class Letter:
         return stored.status
 
     async def run(
-        self, user: str, command: str, environment: Sequence[tuple[str, str]], prefix: bytes
+        self, user: str, command: str, directory: str, environment: Environment, prefix: bytes
     ) -> CommandEnded:
         """See `House`."""
         request = self._request
@@ -186,8 +189,8 @@ class Letter:
                 user=user,
                 arguments=arguments,
                 shell=shell,
-                directory="/",
-                environment=tuple(environment),
+                directory=directory,
+                environment=tuple((self._world.exported | dict(environment)).items()),
                 prefix=prefix,
                 content_offset=request.content_offset,
                 content_length=request.content_length,

@@ -34,8 +34,10 @@ SECURITY
 
     A row should have a user of its own: neither root nor mail_owner. Commands can read and execute
     what this user may, connect anywhere, and write below pipe_writable only. They gain no privilege
-    by set-uid and set-gid files. Without root, the command has the user of all daemons, and can
-    read the queue.
+    by set-uid and set-gid files. All that run as this user may have 4096 processes, so that what
+    forks for ever ends, and is killed with its process group when its time is up.
+
+    Without root, the command has the user of all daemons, and can read the queue.
 
 STANDARDS
     RFC 3463 (enhanced status codes); sysexits(3)

@@ -7,7 +7,6 @@ delivery_timeout, and whoever is delivered after it gets a second copy.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 from mta.config.parameters import Parameters
 from mta.daemons.pipe.arguments import (
@@ -20,6 +19,7 @@ from mta.daemons.pipe.form import formed
 from mta.delivery.agent import Result, result_of
 from mta.delivery.command import run_command
 from mta.delivery.content import ContentReader
+from mta.delivery.environment import exported
 from mta.delivery.exit_status import outcome_of, printable
 from mta.delivery.origin import origin_of
 from mta.delivery.trace import was_delivered_to
@@ -28,8 +28,6 @@ from mta.lookup.forms import Extensions
 from mta.proto.status import Status, permanent, temporary
 
 __all__ = ["Runs"]
-
-_PATH: Final = "/usr/bin:/bin"
 
 
 class Runs:
@@ -41,7 +39,7 @@ class Runs:
         self._row = row
         self._command = CommandLine(parameters.pipe_command)
         self._extensions = Extensions.of(parameters.recipient_delimiter)
-        self._environment = _exported(parameters.export_environment, environment)
+        self._environment = exported(parameters.export_environment, environment)
 
     def deliver(self, request: Deliver, due: float, content: ContentReader) -> list[Result]:
         """Run the command for all recipients; each run has an outcome of its own.
@@ -119,12 +117,3 @@ class Runs:
             values |= client_values(origin_of(request.queue_id, content))
         each = [recipient_values(recipient, flags, self._extensions) for recipient in group]
         return self._command.expand(values, each)
-
-
-def _exported(names: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    exported = {"PATH": _PATH}
-    for text in names:
-        name, sign, value = text.partition("=")
-        if sign or name in environment:
-            exported[name] = value if sign else environment[name]
-    return exported

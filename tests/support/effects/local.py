@@ -76,8 +76,8 @@ def asked_of_mailuser(parameter: str) -> Callable[[Scene], object]:
             request = Deliver("B" * 22, "a@far.test", to, "here.test", 0.0, 0, 0)
             descriptor = os.open("/dev/null", os.O_RDONLY)
             letter = Letter(world, request, ContentReader(descriptor, 0, 0))
-            if parameter == "seconds":
-                await letter.run("ann", "/bin/x", (), b"")
+            if parameter in RunCommand.__struct_fields__:
+                await letter.run("ann", "/bin/x", "/", (), b"")
             else:
                 await letter.store("ann", MailboxKind.MBOX, "/m", "a@far.test", b"")
             os.close(descriptor)

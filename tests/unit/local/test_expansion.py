@@ -164,7 +164,6 @@ def test_the_environment_of_a_users_command() -> None:
     house.deliver(f'"ann+$(id)"@{HERE}', sender="a'b@far.test", original="Ann@old.test")
     assert house.environments == [
         {
-            "PATH": "/usr/bin:/bin",
             "HOME": "/home/ann",
             "SHELL": "/bin/sh",
             "USER": "ann",
@@ -195,6 +194,34 @@ def test_an_alias_of_root_has_no_home() -> None:
     house.deliver(f"prog@{HERE}")
     assert house.done == ["filter runs /bin/prog"]
     assert not {"HOME", "SHELL"} & house.environments[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("directory", "to", "where"),
+    [
+        ("", f"ann@{HERE}", ""),
+        ("$home", f"ann@{HERE}", " in /home/ann"),
+        ("$home", f"prog@{HERE}", ""),  # an alias of root's has no home
+        ("/srv/$domain/${extension?{$extension}:{none}}", f"ann+x@{HERE}", f" in /srv/{HERE}/x"),
+        ("/srv/$extension", f"ann@{HERE}", " in /srv/"),
+        ("/srv/$extension", f'"ann+$(x)"@{HERE}', " in /srv/__x_"),
+    ],
+)
+def test_where_commands_run(directory: str, to: str, where: str) -> None:
+    house = LocalHouse(
+        {"prog": "|/bin/prog"},
+        {"/home/ann/.forward": "|/bin/prog"},
+        command_execution_directory=directory,
+        default_privs="ann",
+    )
+    house.deliver(to)
+    assert house.done[-1] == f"ann runs /bin/prog{where}"
+
+
+def test_a_command_that_can_run_nowhere_is_put_off() -> None:
+    house = LocalHouse({"prog": "|/bin/prog"}, command_execution_directory="${home:relative}")
+    assert str(house.deliver(f"prog@{HERE}")) == "451 4.3.5 mail system configuration error"
+    assert not house.done
 
 
 def test_the_owner_may_be_expanded() -> None:
