@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.folders import reachable_folder
 from support.own_master import DaemonProcess, write_snapshot
+from support.people import people
 from support.queue_files import enqueue, make_envelope
 from support.scripted_service import ScriptedService, ask, listen_ipc
 from support.smtpd_house import QUEUE_IDS, Cleanup, Rewrite
@@ -242,6 +244,18 @@ def test_a_command_that_dies_with_mailuser_is_tried_again(bench: Bench) -> None:
 def test_what_mailuser_refuses_is_told(bench: Bench) -> None:
     bench.stored = Refused(Status(552, "5.2.2", "mailbox is full"))
     assert bench.said(USER) == "552 5.2.2 mailbox is full"
+
+
+@pytest.mark.requires("root", "useradd")
+def test_a_user_who_goes_between_the_question_and_the_deed(bench: Bench) -> None:
+    """Whoever was there a moment ago is tried again; then it is known that he is gone."""
+    no_more = Status(451, "4.3.0", "no such user on this host")
+    bench.stored = Refused(no_more, "ann")
+    with reachable_folder() as folder, people(folder, 1) as (ann,):
+        assert bench.said(ann.name) == str(no_more)
+    asked = len(bench.asked)
+    assert bench.said(ann.name) == f'550 5.1.1 unknown user: "{ann.name}"'
+    assert len(bench.asked) == asked
 
 
 def test_an_answer_to_another_question_is_none(bench: Bench) -> None:

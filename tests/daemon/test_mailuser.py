@@ -214,6 +214,20 @@ def test_the_users_rights_are_the_only_ones(house: MailuserHouse, bob: Person) -
         assert house.outcome(bob.store("/etc", MailboxKind.MAILDIR)).is_temporary
 
 
+def test_a_user_without_a_home(house: MailuserHouse, bob: Person) -> None:
+    """Many have none, or one that is gone: no file of theirs is there, and no command or mailbox.
+
+    local(8): a directory that cannot be entered, a Maildir that cannot be made: tried again.
+    """
+    home = Path("/nonexistent") / bob.name
+    assert house.ask(bob.read(home / ".forward")) == FileRead(FileState.MISSING)
+    stored = house.outcome(bob.store(home / "Maildir", MailboxKind.MAILDIR))
+    assert str(stored) == "451 4.3.0 mailbox cannot be written"
+    refused = house.refusal(bob.run("id", directory=str(home)))
+    assert refused.status.enhanced == "4.3.5"
+    assert refused.status.is_temporary
+
+
 @as_root
 def test_the_spool(house: MailuserHouse, bob: Person) -> None:
     """/var/mail is open to group mail: for his own mailbox, and no other name, a user has it."""

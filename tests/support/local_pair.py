@@ -240,7 +240,8 @@ class LocalPair:
 
         def settled() -> list[dict[str, Any]]:
             records = self._instance.log_records()[before:]
-            made = _ids(records, committed="queue_id")
+            # Who makes a message may tell of it before cleanup does.
+            made = _ids(records, committed="queue_id", forwarded="copy", report="report")
             done = _ids(records, removed="queue_id")
             late = {it["queue_id"] for it in records if it.get("status") == "deferred"}
             return records if made and made <= done | late else []
