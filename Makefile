@@ -44,9 +44,9 @@ endef
 export CLOSING
 
 # The proofs that nothing is lost: docs/reliability.md.
-PROOFS := torture powercut filesystems faults fulldisk corruption clock soak
+PROOFS := torture powercut filesystems faults fulldisk corruption maildrop clock soak
 
-.PHONY: help up down clean check test bench proofs torture powercut filesystems faults fulldisk corruption clock soak reference users control place clone
+.PHONY: help up down clean check test bench proofs torture powercut filesystems faults fulldisk corruption maildrop clock soak reference users control place clone
 .SILENT:
 .DELETE_ON_ERROR:
 
@@ -66,6 +66,7 @@ help:
 	echo "make faults          errors at every system call"
 	echo "make fulldisk        disks that are full, read-only or sick (root)"
 	echo "make corruption      damaged and strange queue files"
+	echo "make maildrop        hosts that share a maildrop, deaths of sendmail and pickup (root)"
 	echo "make clock           clocks that jump, machines that sleep"
 	echo "make soak            an hour of mail, in which nothing may grow"
 	echo "make reference       write docs/reference and what roles take anew from the code"

@@ -43,7 +43,9 @@ class _Findings:
     @property
     def status(self) -> int:
         """The exit status."""
-        return os.EX_CONFIG if self.errors or self.host else os.EX_OK
+        problems = (*self.errors, *(self.host or ()))
+        is_wrong = any(each.severity is Severity.ERROR for each in problems)
+        return os.EX_CONFIG if is_wrong else os.EX_OK
 
     @property
     def json(self) -> str:

@@ -1,6 +1,7 @@
 """How much of a host a service table needs: folders of the queue directory, and commands.
 
     folders of queue files   where a row opens them by name; agents and bounce get descriptors
+    maildrop                 where a row takes what lies there
     private, public          where a row listens there
     pid                      where there is a row, and so a master
 
@@ -28,7 +29,9 @@ __all__ = [
     "table_without_rows",
 ]
 
-QUEUE_DAEMONS: Final = frozenset(("cleanup", "qmgr"))  # those whose NEEDS name folders of the queue
+QUEUE_DAEMONS: Final = frozenset(
+    ("cleanup", "pickup", "qmgr", "showq")
+)  # those whose NEEDS name folders of the queue
 
 Subject = Literal["", "queue", "log", "smtp"]  # what a command works on; nothing: it always works
 
@@ -43,6 +46,7 @@ def parts_of(services: Iterable[Service]) -> Parts:
         private=any(path.startswith("private/") for path in paths),
         public=any(path.startswith("public/") for path in paths),
         pid=bool(rows),
+        maildrop=any(row.daemon == "pickup" for row in rows),
     )
 
 

@@ -19,12 +19,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 import mta
 from mta.commands.extent import parts_of, stranded_mail
 from mta.commands.log_folders import log_folder
 from mta.config.compile import MAIN, Configuration
 from mta.config.parameters import Parameters
-from mta.config.problems import Place, Problem
+from mta.config.problems import Place, Problem, Severity
 from mta.config.provenance import ORIGIN_MODE
 from mta.config.render import template_directory
 from mta.config.snapshot import Service
@@ -32,8 +34,8 @@ from mta.config.table import SERVICES
 from mta.config.tables import tables_of
 from mta.config.users import lacking
 from mta.lookup.places import files_of
-from mta.queue.layout import Keepers, table
-from mta.util.house import QMGR_LOCK
+from mta.queue.layout import LOCKS, MAILDROP_MODE, Keepers, table
+from mta.util.distant import open_distant
 from mta.util.ownership import (
     Account,
     Ownership,
@@ -49,6 +51,7 @@ __all__ = ["faults", "house_of", "is_ours", "keepers_of", "lacks"]
 _ROOT: Final = 0
 _FILE_MODE: Final = 0o644
 _OTHERS: Final = 0o007
+_PATIENCE: Final = 1.0  # seconds for a file server
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def faults(configuration: Configuration) -> list[Problem]:
         users={name: account(name) for name in sorted(users)},
     )
     looks = (
-        *(_queue, _contents, _logs, _mailboxes, _sources),
+        *(_queue, _contents, _logs, _mailboxes, _maildrop, _sources),
         *(_keys, _tables, _changeable, _closed),
     )
     return sorted({fault for look in looks for fault in look(host)})
@@ -146,16 +149,16 @@ def _queue(host: _Host) -> Iterator[Problem]:
     for name, wanted in table(host.keepers, parts).items():
         path = os.path.join(top, name) if name else top
         found = _look(path, follow=not name)
-        kind = stat.S_ISREG if name == QMGR_LOCK else stat.S_ISDIR
+        kind = stat.S_ISREG if name in LOCKS else stat.S_ISDIR
         if found is None:
             yield _fault(path, str(wanted), "nothing", host.render)
         elif not kind(found.st_mode):
-            expected = "a regular file" if name == QMGR_LOCK else "a directory"
+            expected = "a regular file" if name in LOCKS else "a directory"
             way_out = f"move it away, then {host.render}"
             yield _fault(path, expected, _shown(found), way_out)
         elif not wanted.holds(found):
             # Root takes nothing from others in a folder that is not root's.
-            within = "/" in name and name != QMGR_LOCK
+            within = "/" in name and name not in LOCKS
             taken = found.st_uid in (_ROOT, wanted.owner) or (bool(name) and not within)
             yield _differs(path, wanted, found, host.render if taken else wanted.commands)
 
@@ -174,7 +177,7 @@ def _contents(host: _Host) -> Iterator[Problem]:
     for folder in ("pid", "private", "public"):
         for path in _listed(os.path.join(top, folder)):
             found = _look(path)
-            if found is None or path == os.path.join(top, QMGR_LOCK):
+            if found is None or os.path.relpath(path, top) in LOCKS:
                 continue
             mode = stat.S_IMODE(found.st_mode)
             safe = mode & _most_open(folder, found)
@@ -229,6 +232,35 @@ def _mailboxes(host: _Host) -> Iterator[Problem]:
             yield _differs(base, wanted, found, wanted.commands)
         else:
             yield from _open_to_everybody(base, found)
+
+
+def _maildrop(host: _Host) -> Iterator[Problem]:
+    """A maildrop outside of the queue directory: on a host that only sends, a file server's."""
+    path = host.parameters.maildrop_directory
+    if not path:
+        return
+    is_reader = any(row.daemon == "pickup" for row in host.configuration.services)
+    try:
+        opened = open_distant(path, _PATIENCE)
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    except OSError as error:
+        # A server that is away is no reason not to start: the rest of the system needs it not.
+        away = _fault(path, "a directory", str(error), "see to the file server")
+        yield msgspec.structs.replace(away, severity=Severity.WARNING)
+        return
+    else:
+        found = opened.status
+        opened.close()
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        shown = "nothing" if found is None else _shown(found)
+        yield _fault(path, "a directory", shown, "mount the file server's, or make one")
+        return
+    # Only the host that reads it must agree with the file server on whose it is.
+    owner = host.keepers.mail if is_reader else (found.st_uid, found.st_gid)
+    wanted = Ownership(*owner, MAILDROP_MODE)
+    if not wanted.holds(found):
+        yield _differs(path, wanted, found, f"mount it, or {wanted.commands}")
 
 
 def _sources(host: _Host) -> Iterator[Problem]:

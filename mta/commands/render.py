@@ -1,6 +1,7 @@
 """`mta render`: a new generation of the configuration, if anything changed."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from mta.commands.output import as_text
 from mta.config.compile import Configuration, compile_configuration
 from mta.config.errors import ConfigError, LockedError
 from mta.config.generations import GenerationFolder, LockedFolder
+from mta.config.places import find_queue_directory
 from mta.config.render import render_supervisord
 from mta.config.write import Rendered, write_generation
 from mta.queue.clearance import clear
@@ -47,15 +49,25 @@ def rendering(directory: str) -> Iterator[tuple[Configuration, Rendered]]:
     OSError names what cannot be; LockedError: somebody else changes the configuration. Folders that
     no row needs go when they are empty and no master runs.
     """
-    configuration = validated(directory)
-    make_folders(configuration)
-    queue_directory = configuration.parameters.queue_directory
-    with GenerationFolder(queue_directory).locked() as folder:
-        # What was read before the lock was had may have been replaced meanwhile.
+    queue_directory = _queue_directory(directory)
+    folder = GenerationFolder(queue_directory)
+    if not os.path.isdir(folder.path):
+        make_folders(validated(directory))
+    # Under the lock: a rollback may be replacing the files that are read here.
+    with folder.locked() as locked:
         configuration = validated(directory)
         if configuration.parameters.queue_directory != queue_directory:
             raise LockedError("main.yml has just got another queue_directory")
-        yield configuration, write_locked(folder, configuration)
+        make_folders(configuration)
+        yield configuration, write_locked(locked, configuration)
+
+
+def _queue_directory(directory: str) -> str:
+    try:
+        return find_queue_directory(directory)
+    except ConfigError:
+        validated(directory)  # tells all that is wrong, not this alone
+        raise
 
 
 def render_generation(directory: str) -> tuple[Configuration, Rendered]:

@@ -15,6 +15,7 @@ from mta.commands.host import faults
 from mta.commands.render import described, render_generation
 from mta.config.compile import Configuration
 from mta.config.generations import SUPERVISORD_CONF
+from mta.config.problems import Severity
 
 __all__ = ["start"]
 
@@ -79,7 +80,10 @@ def _running(control: Control) -> MasterStatus | None:
 
 def _refuse_unsafe_host(configuration: Configuration) -> None:
     """Root runs no code, and writes no log, where somebody else could have put them."""
-    if os.geteuid() == 0 and (wrong := faults(configuration)):
+    if os.geteuid() != 0:
+        return
+    wrong = [each for each in faults(configuration) if each.severity is Severity.ERROR]
+    if wrong:
         raise Failure("\n".join(map(str, wrong)), os.EX_CONFIG)
 
 

@@ -89,15 +89,16 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "several, the one that comes first in an address parts it. Empty: there are no "
             "extensions.",
         ),
-        Used("rewrite"),
+        Used("local", "pipe", "rewrite", "virtual"),
     ] = ""
     propagate_unmatched_extensions: Annotated[
-        tuple[Literal["canonical", "virtual", "generic"], ...],
+        tuple[Literal["canonical", "virtual", "alias", "forward", "include", "generic"], ...],
         Meta(
-            description="The rewriting steps that append an extension to the result where the "
-            "table has the address without it.",
+            description="The steps that append an extension to the result where the table, or the "
+            "name of the file, has the address without it: rewriting, aliases, .forward and "
+            ":include: files.",
         ),
-        Used("rewrite"),
+        Used("local", "rewrite"),
     ] = ("canonical", "virtual")
     local_header_rewrite_clients: Annotated[
         tuple[Network, ...],
@@ -331,18 +332,21 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_transport: Annotated[
         Transport,
         Meta(
-            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP.",
+            description="The row that delivers mail for mydestination, as ROW or ROW:NEXTHOP: "
+            "local knows aliases, .forward files and the mailboxes of this host's users.",
         ),
         Used("rewrite"),
-    ] = ""
+    ] = "local"
     local_recipient_maps: Annotated[
         TableNames,
         Meta(
             description="Tables of all addresses that exist in mydestination; what is in none of "
-            "them, nor in virtual_alias_maps, is refused with 550 when a client names it. Empty: "
-            "every address there is taken.",
+            "them, nor in virtual_alias_maps, is refused with 550 when a client names it. Where it "
+            "is not set and the row of local_transport is one of local: unix:passwd.byname and the "
+            "tables of alias_maps. An empty list: every address there is taken, and local returns "
+            "mail for those that do not exist.",
         ),
-        Used("rewrite"),
+        Used("rewrite", default="the users and aliases of this host, where local delivers"),
     ] = ()
     relay_recipient_maps: Annotated[
         TableNames,
@@ -356,11 +360,12 @@ class Addressing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     virtual_mailbox_maps: Annotated[
         TableNames,
         Meta(
-            description="Tables of all addresses that exist in virtual_mailbox_domains; what is "
-            "in none of them, nor in virtual_alias_maps, is refused with 550 when a client names "
-            "it. Empty: every address there is taken.",
+            description="Tables of all addresses that exist in virtual_mailbox_domains, and of "
+            "their mailboxes: a path below virtual_mailbox_base, which ends in / for a Maildir. "
+            "What is in none of them, nor in virtual_alias_maps, is refused with 550 when a client "
+            "names it. Empty: every address there is taken, and has the Maildir DOMAIN/USER/.",
         ),
-        Used("rewrite"),
+        Used("rewrite", "virtual"),
     ] = ()
     smtpd_reject_unlisted_recipient: Annotated[
         bool,

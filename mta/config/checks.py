@@ -9,8 +9,10 @@ import msgspec
 
 from mta.config.certificates import TLS_PARAMETERS, check_certificate, check_certificate_name
 from mta.config.conf import UNWRITABLE, is_writable
+from mta.config.delivery_checks import DELIVERY_CHECKS
 from mta.config.demands import DEMANDS
 from mta.config.effects import EFFECTS
+from mta.config.local_checks import LOCAL_CHECKS
 from mta.config.parameters import Parameters
 from mta.config.problems import complaint, quoted
 from mta.config.relaying import RELAYING
@@ -36,7 +38,8 @@ _CARRIERS: Final = {
     "relay_transport": "relay_domains",
     "virtual_transport": "virtual_mailbox_domains",
 }
-_TRANSPORTS: Final = ("default_transport", *_CARRIERS)
+_OPTIONAL: Final = ("default_transport", "mailbox_transport", "fallback_transport")
+_TRANSPORTS: Final = (*_OPTIONAL, *_CARRIERS)
 
 
 def check_meaning(whole: Whole) -> None:
@@ -103,9 +106,10 @@ def _check_backoff(view: View) -> None:
         view.complain(("maximal_backoff_time",), expected, f"{most:g}s")
 
 
-def _check_default_transport(whole: Whole) -> None:
-    if whole.parameters.default_transport:
-        _check_transport(whole, "default_transport", whole.parameters.default_transport)
+def _check_optional_transport(whole: Whole, name: str) -> None:
+    transport = getattr(whole.parameters, name)
+    if transport:
+        _check_transport(whole, name, transport)
 
 
 def _check_transport_of(whole: Whole, name: str, domains: str) -> None:
@@ -222,7 +226,10 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ViewCheck(("smtp_fallback_relay",), _check_fallbacks),
     ViewCheck(TLS_PARAMETERS, check_certificate),
     ViewCheck((*TLS_PARAMETERS, "myhostname"), check_certificate_name),
-    WholeCheck(("default_transport",), ("listen",), _check_default_transport),
+    *(
+        WholeCheck((name,), ("listen",), partial(_check_optional_transport, name=name))
+        for name in _OPTIONAL
+    ),
     *(
         WholeCheck(each, ("listen",), partial(_check_transport_of, name=each[0], domains=each[1]))
         for each in _CARRIERS.items()
@@ -237,8 +244,10 @@ _CHECKS: Final[tuple[Callable[[Whole], None], ...]] = (
     ),
     RowCheck(("user", "privileged", "daemon", "listen"), check_user, ("mail_owner",)),
     *DEMANDS,
+    *DELIVERY_CHECKS,
     *ROW_CHECKS,
     *RELAYING,
+    *LOCAL_CHECKS,
     *TABLE_CHECKS,
     *EFFECTS,
 )

@@ -9,6 +9,7 @@ import msgspec
 
 import mta
 from mta.config.checks import check_meaning
+from mta.config.derived import derived
 from mta.config.origins import origins
 from mta.config.parameters import Parameters
 from mta.config.places import MAIN
@@ -84,7 +85,7 @@ def compile_configuration(directory: str) -> Configuration:
         directory=directory,
         profile=whole.table.profile,
         python=sys.executable,
-        parameters=whole.parameters,
+        parameters=derived(whole),
         services=tuple(row.service for row in whole.table.rows.values()),
         provenance=Provenance(
             directory=directory,

@@ -19,10 +19,10 @@ from mta.proto.nexthop import Destination, parse_nexthop, split_transport
 
 __all__ = ["EFFECTS"]
 
-_MASTER: Final = "master"
+_NO_ROWS: Final = frozenset(("master", "sendmail"))  # they are there whatever the table says
 # Services that daemons look for under these names, whatever transports there are.
 _KNOWN_SERVICES: Final = frozenset(
-    ("bounce", "cleanup", "discard", "error", "lookup", "resolver", "rewrite"),
+    ("bounce", "cleanup", "discard", "error", "lookup", "mailuser", "resolver", "rewrite"),
 )
 
 
@@ -35,7 +35,7 @@ def _warn_of_unused(whole: Whole) -> None:
         users = frozenset(uses()[name].by)
         if any(row.daemon in users or row.command for row in rows if name not in row.settings):
             continue
-        if _MASTER in users:
+        if users & _NO_ROWS:
             continue
         expected = f"a parameter that a row uses ({', '.join(sorted(users))})"
         if any(row.daemon in users for row in rows):
@@ -134,6 +134,13 @@ def _warn_of_free_space(view: View) -> None:
         _warn(view, "queue_minfree", expected, str(least))
 
 
+def _warn_of_mailbox_limit(view: View) -> None:
+    limit, size = view.parameters.virtual_mailbox_limit, view.parameters.message_size_limit
+    if view.sets("virtual_mailbox_limit") and 0 < limit < size:
+        expected = f"0, or at least message_size_limit, {size}: what is taken would be returned"
+        _warn(view, "virtual_mailbox_limit", expected, str(limit))
+
+
 def _no_more_than(name: str, other: str) -> ViewCheck:
     """What goes beyond another parameter has no effect."""
 
@@ -202,6 +209,7 @@ _WARNINGS: Final = (
     ),
     (("delay_warning_time", "maximal_queue_lifetime"), _warn_of_delay),
     (("queue_minfree", "message_size_limit"), _warn_of_free_space),
+    (("virtual_mailbox_limit", "message_size_limit"), _warn_of_mailbox_limit),
 )
 
 EFFECTS: Final[tuple[Callable[[Whole], None], ...]] = (

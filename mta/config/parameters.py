@@ -2,7 +2,8 @@
 
 Names are Postfix's wherever the meaning is. Validation, defaults, the reference manual and the
 JSON Schema are all made from this class; a daemon reads the fields. Those of addresses, tables and
-routes are in a module of their own, mta.config.addressing.
+routes are in a module of their own, mta.config.addressing, and so are those of delivery on this
+host, mta.config.delivering.
 """
 
 import socket
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mta.config.addressing import Addressing
+from mta.config.authorized import Authorized
 from mta.config.types import (
     CLIENTS,
     AbsolutePath,
@@ -30,7 +31,7 @@ from mta.config.types import (
 __all__ = ["Parameters"]
 
 
-class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Authorized, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters in force; the class body is the table."""
 
     queue_directory: Annotated[
@@ -83,7 +84,18 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "be what the DNS says of the host's address, for other hosts compare the two. Where "
             "it is not set, it is the host's own name, which must then be a domain name."
         ),
-        Used("bounce", "cleanup", "log", "rewrite", "smtpd", "virtual", *CLIENTS),
+        Used(
+            "bounce",
+            "cleanup",
+            "log",
+            "mailuser",
+            "pickup",
+            "rewrite",
+            "sendmail",
+            "smtpd",
+            "virtual",
+            *CLIENTS,
+        ),
     ] = field(default_factory=lambda: socket.gethostname().lower() or "localhost")
     mynetworks: Annotated[
         tuple[Network, ...],
@@ -128,9 +140,10 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             title="an absolute path",
             pattern=r"\A(/.*)?\Z",
-            description="The folder of the mailboxes, each a Maildir at BASE/DOMAIN/USER/; "
-            "folders are made as they are needed, and belong to the row's user. It is all that "
-            "the row virtual may write to. Empty: the row defers all mail.",
+            description="The folder of the mailboxes, which lie where virtual_mailbox_maps says, "
+            "or else at BASE/DOMAIN/USER/; folders are made as they are needed, and belong to the "
+            "row's user. It is all that the row virtual may write to. Empty: the row defers all "
+            "mail.",
         ),
         Used("virtual"),
     ] = ""
@@ -143,7 +156,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "in EHLO (RFC 1870). Attachments grow by a third on their way: 10 MB takes a file of "
             "some 7 MB.",
         ),
-        Used("bounce", "cleanup", "smtpd"),
+        Used("bounce", "cleanup", "pickup", "sendmail", "smtpd"),
     ] = 10_240_000
     header_size_limit: Annotated[
         Octets,
@@ -152,11 +165,21 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             le=2**24,
             description="The largest header section, in octets: a message with a larger one is "
             "refused with 552, where Postfix would treat the excess as body. A report returns as "
-            "much of it as this, virtual looks for a loop within it, and what rewriting makes of "
-            "a section may not be larger.",
+            "much of it as this, virtual and pipe look for a loop within it, and what rewriting "
+            "makes of a section may not be larger.",
         ),
-        Used("bounce", "cleanup", "smtp", "virtual"),
+        Used("bounce", "cleanup", "local", "pickup", "pipe", "sendmail", "smtp", "virtual"),
     ] = 102_400
+    sendmail_timeout: Annotated[
+        Duration,
+        duration(
+            "How long sendmail waits for pickup, or for the file server that the maildrop lies on, "
+            "while neither does anything. Then it gives up with status 75, so that no shell hangs; "
+            "the caller has to try again.",
+            least=1,
+        ),
+        Used("sendmail"),
+    ] = 60.0
     queue_minfree: Annotated[
         Octets,
         Meta(
@@ -166,7 +189,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "mail is taken; below it a client hears 452 and tries again later. 0 means 1.5 times "
             "message_size_limit, which is also Postfix's least.",
         ),
-        Used("smtpd"),
+        Used("pickup", "smtpd"),
     ] = 0
     hopcount_limit: Annotated[
         int,
@@ -531,7 +554,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "from. What is sent to it is discarded, and what bounces from it is told to nobody, "
             "so that no report makes a loop.",
         ),
-        Used("bounce", "rewrite"),
+        Used("bounce", "local", "rewrite"),
     ] = "double-bounce"
     double_bounce_recipient: Annotated[
         str,
@@ -627,7 +650,19 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "nobody but a disk that stalls.",
             0.1,
         ),
-        Used("bounce", "cleanup", "lookup", "qmgr", "rewrite", "smtpd", *CLIENTS),
+        Used(
+            "bounce",
+            "cleanup",
+            "local",
+            "lookup",
+            "pickup",
+            "qmgr",
+            "rewrite",
+            "showq",
+            "smtpd",
+            "virtual",
+            *CLIENTS,
+        ),
     ] = 60.0
     delivery_timeout: Annotated[
         Duration,
@@ -637,7 +672,7 @@ class Parameters(Addressing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "meanwhile gets a second copy. It should exceed the sum of the smtp timeouts.",
             1,
         ),
-        Used("qmgr"),
+        Used("local", "pipe", "qmgr"),
     ] = 3600.0
     service_checkin_time: Annotated[
         Duration,

@@ -1,6 +1,7 @@
 """The reference manual of `main.yml` and `services.yml`, in Markdown, from the types themselves."""
 
 import json
+import typing
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import Struct, inspect
 from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
 from mta.config.table import profiles
+from mta.config.types import Used
 from mta.config.uses import uses
 from mta.config.validate import expectation, fields_of, is_duration
 from mta.util.duration import format_duration
@@ -63,6 +65,9 @@ def services_reference() -> str:
 
 def default_of(field: msgspec.structs.FieldInfo, hint: object) -> str:
     """The default as one would write it, or words where there is no one value."""
+    for note in typing.get_args(hint):
+        if isinstance(note, Used) and note.default:
+            return note.default
     if field.required:
         return "none, it must be set"
     if field.default is msgspec.NODEFAULT:

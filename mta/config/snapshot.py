@@ -81,8 +81,9 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     privileged: Annotated[
         bool,
         Meta(
-            description="Whether the user may be root. No daemon of ours needs it; what talks to "
-            "the network must never have it."
+            description="Whether the user may be root. Of our daemons mailuser alone needs it, to "
+            "become the users whose mailboxes these are; what talks to the network must never "
+            "have it."
         ),
     ] = False
     numprocs: Annotated[

@@ -20,9 +20,9 @@ from mta.lookup.syntax import TableName, parse
 from mta.lookup.table import TableError
 from mta.util.regular import NotRegularError, open_regular
 
-__all__ = ["TABLE_CHECKS"]
+__all__ = ["LOOKUP_SERVICE", "TABLE_CHECKS"]
 
-_SERVICE: Final = "ipc:private/lookup"
+LOOKUP_SERVICE: Final = "ipc:private/lookup"
 _UNUSED: Final = "posthouse.invalid"  # a key, to have a table opened
 
 
@@ -41,7 +41,7 @@ def _check_tables(name: str, view: View) -> None:
 
 
 def _check_table(view: View, name: str, index: int, table: TableName) -> None:
-    if table.kind == "socketmap":
+    if table.kind in ("socketmap", "unix"):
         return  # whether somebody answers there is known when somebody asks
     try:
         if table.kind == "sqlite":
@@ -81,7 +81,7 @@ def _check_database(table: TableName) -> None:
 def _check_service(whole: Whole) -> None:
     """Tables that may block need the row that waits for them."""
     rows = [row.service for row in whole.table.rows.values()]
-    if not rows or any(_SERVICE in row.listen for row in rows):
+    if not rows or any(LOOKUP_SERVICE in row.listen for row in rows):
         return
     for view in whole.views():
         for name in TABLE_PARAMETERS:
@@ -90,7 +90,7 @@ def _check_service(whole: Whole) -> None:
             for index, text in enumerate(getattr(view.parameters, name)):
                 if _blocks(text):
                     expected = "a table that daemons can read themselves, or a row lookup"
-                    way_out = f"enable a row that listens on {_SERVICE}"
+                    way_out = f"enable a row that listens on {LOOKUP_SERVICE}"
                     view.complain((name,), expected, quoted(text), way_out, index=index)
 
 

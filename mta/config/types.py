@@ -96,16 +96,25 @@ UserName = Annotated[
 
 
 class Used:
-    """Who uses a parameter, since which release there is one, and what it takes to change it."""
+    """Who uses a parameter, since which release there is one, and what it takes to change it.
 
-    __slots__ = ("by", "change", "since")
+    `default` tells in words of a default that follows from other settings (mta.config.derived).
+    """
+
+    __slots__ = ("by", "change", "default", "since")
 
     def __init__(
-        self, *by: str, since: str = "0.1.0", change: Literal["reload", "restart"] = "reload"
+        self,
+        *by: str,
+        since: str = "0.1.0",
+        change: Literal["reload", "restart"] = "reload",
+        default: str = "",
     ) -> None:
-        self.by = by  # daemons; "master": the plugin, the skeleton of all daemons, `mta render`
+        # Daemons; "master": the plugin, the skeleton of all daemons, `mta render`; "sendmail".
+        self.by = by
         self.since = since
         self.change = change
+        self.default = default
 
 
 CLIENTS: Final = ("lmtp", "smtp")  # two names of one client

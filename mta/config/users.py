@@ -20,6 +20,7 @@ from mta.config.parameters import Parameters
 from mta.config.snapshot import Service
 from mta.config.table import Row
 from mta.config.whole import Whole
+from mta.lookup.syntax import parse
 from mta.util.listen import InetAddress, parse_listen
 from mta.util.ownership import account
 
@@ -30,6 +31,7 @@ _MAIL_OWNERS: Final = {
     "cleanup": "queue files belong to that user",
     "qmgr": "queue files belong to that user",
     "bounce": "queue files belong to that user",
+    "showq": "queue files belong to that user",
     "log": "the folder of the mail log is open to that user",
 }
 _NETWORK: Final = frozenset(("smtpd", "smtp", "lmtp", "resolver"))
@@ -72,8 +74,9 @@ def lacking(parameters: Parameters, services: Iterable[Service]) -> Iterator[Lac
         way_out = f"roll out the role users, or addgroup --system {group}"
         yield Lack("main.private_group", "a group of this host", f"no group {group}", way_out)
         return
-    # The queue manager speaks to agents, and whoever takes mail in to rewrite and cleanup.
-    members = {owner, *(row.user for row in rows if _talks(row))}
+    # The queue manager speaks to agents, whoever takes mail in to rewrite and cleanup, and who has
+    # tables that may block to lookup.
+    members = {owner, *(row.user for row in rows if _talks(row) or _asks(row, parameters))}
     for name in sorted(filter(partial(_is_known, pwd.getpwnam), members)):
         user = account(name)
         if user.uid != _ROOT and grp.getgrnam(group).gr_gid not in user.groups:
@@ -103,6 +106,13 @@ def _talks(row: Service) -> bool:
     """Whether the row speaks with other hosts."""
     has_port = any(isinstance(parse_listen(text), InetAddress) for text in row.listen)
     return has_port or row.daemon in _NETWORK
+
+
+def _asks(row: Service, parameters: Parameters) -> bool:
+    """Whether the row is virtual, and asks lookup for the places of mailboxes."""
+    own = row.settings.get("virtual_mailbox_maps")
+    names = own if isinstance(own, tuple) else parameters.virtual_mailbox_maps
+    return row.daemon == "virtual" and any(parse(name).blocking for name in names)
 
 
 def _is_known(look_up: Callable[[str], object], name: str) -> bool:

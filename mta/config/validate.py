@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from mta.config.parameters import Parameters
-from mta.config.problems import Problems
+from mta.config.problems import Problems, quoted
 from mta.config.snapshot import Service
 from mta.config.source import Node
 from mta.config.types import DurationUnit
@@ -41,6 +41,13 @@ _WORDS: Final[dict[type[inspect.Type], str]] = {
 _KINDS: Final[dict[type[Struct], str]] = {
     Parameters: "the name of a parameter",
     Service: "a key of a row",
+}
+# Parameters of Postfix for which there is something else here.
+_ONE_OWNER: Final = "all mailboxes belong to the row's user: services.virtual.user"
+_OTHERWISE: Final = {
+    "virtual_uid_maps": _ONE_OWNER,
+    "virtual_gid_maps": _ONE_OWNER,
+    "virtual_minimum_uid": _ONE_OWNER,
 }
 # No setting needs them; a terminal, supervisord.conf and the kernel's paths make much of them.
 CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -70,7 +77,8 @@ def check_fields(
     values = {}
     for name, node in entries.items():
         if name not in fields:
-            problems.unknown(node.key, f"{path}.{name}", _KINDS[struct], name, fields)
+            way_out = _OTHERWISE.get(name) or problems.suggest(name, fields)
+            problems.add(node.key, f"{path}.{name}", _KINDS[struct], quoted(name), way_out)
             continue
         value = check_field(node, fields[name], f"{path}.{name}", problems)
         if value is not msgspec.UNSET:

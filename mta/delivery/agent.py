@@ -8,8 +8,9 @@ the queue file, and with it the lock that tells others of our work, is open unti
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +23,7 @@ from mta.proto.status import Disposition, MailError, Status
 from mta.util.log import Log
 from mta.util.threads import WorkerPool
 
-__all__ = ["BlockingDelivery", "DeliveryAgent", "Result"]
+__all__ = ["BlockingDelivery", "DeliveryAgent", "DeliveryThreads", "Result", "result_of"]
 
 _TEXT_LIMIT: Final = 512  # characters of Status.text
 _RELAY_LIMIT: Final = 320  # characters of Outcome.relay
@@ -41,6 +42,7 @@ class Result(Struct, frozen=True):
 
 Deliverer = Callable[[Deliver, ContentReader], Awaitable[Iterable[Result]]]
 BlockingDeliverer = Callable[[Deliver, DeliverRecipient, ContentReader], Status]
+Work = Callable[[ContentReader], list[Result]]
 
 
 class DeliveryAgent(RequestServer[DeliveryRequest]):
@@ -78,23 +80,24 @@ class DeliveryAgent(RequestServer[DeliveryRequest]):
         return Outcomes(tuple(outcomes), unreachable)
 
 
-class BlockingDelivery:
-    """A deliverer made of a function that blocks and serves one recipient at a time."""
+class DeliveryThreads:
+    """Threads for deliveries that block; at most `threads` requests run at once."""
 
-    def __init__(self, name: str, deliver: BlockingDeliverer, threads: int) -> None:
-        """`name` is the relay that results name; at most `threads` requests run at once."""
-        self._name = name
-        self._deliver = deliver
+    def __init__(self, name: str, threads: int) -> None:
         self._pool = WorkerPool(threads, name)
 
-    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
-        """Deliver to one recipient after the other; an error of one is no matter of the rest."""
+    async def run(self, content: ContentReader, work: Work) -> list[Result]:
+        """Have the work done with the content; RuntimeError if there is no thread for it."""
         # A thread outlives its cancelled task: with a descriptor of its own it cannot come to
         # read another file that got the same number.
         own = content.duplicate()
-        loop = asyncio.get_running_loop()
+
+        def begin() -> list[Result]:
+            with closing(own):
+                return work(own)
+
         try:
-            working = loop.run_in_executor(self._pool, self._work, request, own)
+            working = asyncio.get_running_loop().run_in_executor(self._pool, begin)
         except RuntimeError:
             own.close()
             raise
@@ -104,20 +107,43 @@ class BlockingDelivery:
         """Begin nothing more; what is under way goes on."""
         self._pool.shutdown(wait=False)
 
-    def _work(self, request: Deliver, content: ContentReader) -> list[Result]:
-        with closing(content):
-            return [self._result(request, each, content) for each in request.recipients]
 
-    def _result(
-        self, request: Deliver, recipient: DeliverRecipient, content: ContentReader
-    ) -> Result:
-        try:
-            status, reason = self._deliver(request, recipient, content), ""
-        except MailError as error:
-            status, reason = error.status, error.reason
-        except Exception:  # noqa: BLE001 - as above, and the other recipients go on
-            status, reason = _UNEXPECTED, traceback.format_exc()
-        return Result(recipient.index, status, self._name, reason)
+class BlockingDelivery:
+    """A deliverer made of a function that blocks and serves one recipient at a time."""
+
+    def __init__(self, name: str, deliver: BlockingDeliverer, threads: int) -> None:
+        """`name` is the relay that results name; at most `threads` requests run at once."""
+        self._name = name
+        self._deliver = deliver
+        self._threads = DeliveryThreads(name, threads)
+
+    async def __call__(self, request: Deliver, content: ContentReader) -> list[Result]:
+        """Deliver to one recipient after the other; an error of one is no matter of the rest."""
+
+        def work(own: ContentReader) -> list[Result]:
+            return [
+                result_of(self._name, (each,), partial(self._deliver, request, each, own))[0]
+                for each in request.recipients
+            ]
+
+        return await self._threads.run(content, work)
+
+    def close(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+        self._threads.close()
+
+
+def result_of(
+    relay: str, recipients: Sequence[DeliverRecipient], deliver: Callable[[], Status]
+) -> list[Result]:
+    """What a delivery to some recipients comes to, whatever it raises: the same for each."""
+    try:
+        status, reason = deliver(), ""
+    except MailError as error:
+        status, reason = error.status, error.reason
+    except Exception:  # noqa: BLE001 - as above, and other recipients go on
+        status, reason = _UNEXPECTED, traceback.format_exc()
+    return [Result(recipient.index, status, relay, reason) for recipient in recipients]
 
 
 def _outcome(result: Result) -> Outcome:

@@ -28,6 +28,11 @@ class ContentReader:
         self._beginning = beginning
         self.length = len(beginning) + length
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the whole queue file, which stays the reader's."""
+        return self._descriptor
+
     def chunks(self, size: int = CHUNK_SIZE) -> Iterator[bytes]:
         """Yield the content in pieces of at most `size` octets.
 

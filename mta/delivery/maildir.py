@@ -6,34 +6,30 @@ is relative to an open directory and follows no symbolic link, so that no mailbo
 delivery elsewhere. No locks: see maildir(5).
 """
 
-import errno
 import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
+from mta.delivery.failures import mailbox_failure
+from mta.delivery.folders import enter_folder
 from mta.delivery.mailboxes import KnownMailboxes
-from mta.proto.status import MailError, Status
 from mta.util.descriptors import close_read
 
-__all__ = ["MaildirNames", "crlf_to_lf", "deliver_to_maildir", "open_base"]
+__all__ = [
+    "Maildir",
+    "MaildirNames",
+    "crlf_to_lf",
+    "deliver_to_maildir",
+    "open_base",
+    "open_maildir",
+]
 
-_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUFFER_SIZE: Final = 128 * 1024  # octets
 _HOST_LIMIT: Final = 128  # octets of the host's name: a file name has 255 for everything
-
-# RFC 3463, 3.3 and 3.4. Nothing here is permanent: an operator or the owner can repair all of it.
-_STATUSES: Final = {
-    errno.EDQUOT: Status(452, "4.2.2", "mailbox is full"),
-    errno.EFBIG: Status(452, "4.2.2", "mailbox is full"),
-    errno.ENOSPC: Status(452, "4.3.1", "no space for the mailbox"),
-    errno.ELOOP: Status(451, "4.2.0", "mailbox is a symbolic link"),
-    errno.ENOTDIR: Status(451, "4.2.0", "mailbox is not a directory"),
-}
-_OTHER: Final = Status(451, "4.3.0", "mailbox cannot be written")
 
 
 class MaildirNames:
@@ -58,18 +54,36 @@ def open_base(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def deliver_to_maildir(
-    base: int,
-    folders: Sequence[str],
-    name: str,
-    pieces: Iterable[bytes],
-    known: KnownMailboxes,
-) -> None:
-    """Deliver `pieces` as the file `name` of the Maildir at `folders` beneath the directory `base`.
+class Maildir:
+    """An open Maildir; `folder` is its descriptor, while the block of `open_maildir` lasts."""
+
+    def __init__(self, path: str, folder: int, tmp: int, new: int) -> None:
+        self.folder = folder
+        self._path = path
+        self._tmp = tmp
+        self._new = new
+
+    def deliver(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Deliver `pieces` as the file `name`.
+
+        MailError, always temporary, when the file system refuses; what iterating over `pieces`
+        raises passes through.
+        """
+        try:
+            _write(self._tmp, name, pieces)
+            _publish(self._tmp, self._new, name)
+        except OSError as error:
+            raise mailbox_failure(self._path, error) from error
+
+
+@contextmanager
+def open_maildir(base: int, folders: Sequence[str], known: KnownMailboxes) -> Iterator[Maildir]:
+    """The Maildir at `folders` beneath the directory `base`.
 
     Folders are made as needed, mode 0700; each is a single name. MailError, always temporary, when
-    the file system refuses; what iterating over `pieces` raises passes through.
+    the file system refuses.
     """
+    path = "/".join(folders)
     with ExitStack() as stack:
         try:
             above = [base]
@@ -81,22 +95,26 @@ def deliver_to_maildir(
                 # Another delivery may have made a folder and not yet flushed its name.
                 for descriptor in above:
                     os.fsync(descriptor)
-            _write(tmp, name, pieces)
-            _publish(tmp, new, name)
         except OSError as error:
-            status = _STATUSES.get(error.errno or 0, _OTHER)
-            raise MailError(status, f"{'/'.join(folders)}: {error}") from error
+            raise mailbox_failure(path, error) from error
+        yield Maildir(path, above[-1], tmp, new)
+
+
+def deliver_to_maildir(
+    base: int,
+    folders: Sequence[str],
+    name: str,
+    pieces: Iterable[bytes],
+    known: KnownMailboxes,
+) -> None:
+    """Open a Maildir and deliver to it; errors as of both."""
+    with open_maildir(base, folders, known) as maildir:
+        maildir.deliver(name, pieces)
 
 
 def _enter(stack: ExitStack, parent: int, folder: str) -> int:
     """Open a folder until the stack unwinds; make it, durably, if it is not there."""
-    try:
-        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
-    except FileNotFoundError:
-        with suppress(FileExistsError):  # another delivery was faster
-            os.mkdir(folder, 0o700, dir_fd=parent)
-        os.fsync(parent)
-        descriptor = os.open(folder, _DIRECTORY_FLAGS, dir_fd=parent)
+    descriptor = enter_folder(parent, folder)
     stack.callback(close_read, descriptor)
     return descriptor
 

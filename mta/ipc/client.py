@@ -181,16 +181,22 @@ class ServiceClient(Generic[Reply]):
         self._retry: asyncio.TimerHandle | None = None
 
     async def request(
-        self, body: Message, descriptors: Descriptors = (), *, idempotent: bool
+        self,
+        body: Message,
+        descriptors: Descriptors = (),
+        *,
+        idempotent: bool,
+        within: float | None = None,
     ) -> Reply:
-        """Send one request and return its reply.
+        """Send one request and return its reply; `within`: seconds, if not the client's.
 
         Raises `MailError` when the service refused, `Unavailable` when it could not be reached or
         did not answer in time. The descriptors stay the caller's, open until this returns.
         """
         future: asyncio.Future[Reply | Refused] = self.loop.create_future()
         request = _Request(body, descriptors, idempotent, future)
-        timer = self.loop.call_later(self._timeout, self._expire, request)
+        seconds = self._timeout if within is None else within
+        timer = self.loop.call_later(seconds, self._expire, request, seconds)
         try:
             self._submit(request)
             reply = await future
@@ -342,8 +348,8 @@ class ServiceClient(Generic[Reply]):
             # Servers that only come and go must not make us spin.
             self._flush_later(0.0 if channel.served else CONNECT_PAUSE)
 
-    def _expire(self, request: _Request[Reply]) -> None:
-        _fail(request, Unavailable(f"{self.path}: no answer within {self._timeout:g} s"))
+    def _expire(self, request: _Request[Reply], seconds: float) -> None:
+        _fail(request, Unavailable(f"{self.path}: no answer within {seconds:g} s"))
         channel = request.channel
         if channel is not None:
             # The server may be wedged: leave it to those who still hope for its answer.

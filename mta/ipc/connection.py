@@ -1,23 +1,26 @@
 """One SEQPACKET connection between two daemons: frames of typed messages, both ways.
 
-A frame is one packet, the msgpack array `[version, number, body]`. What arrives is gossip: it is
-decoded against the types and bounds of `mta.ipc.messages`, with exactly the descriptors that its
-message is to bring; otherwise the connection is logged and closed. The event loop calls back; raw
-sockets, because neither asyncio nor uvloop has SEQPACKET transports or passes descriptors.
+A packet that is no frame (mta.ipc.frames) of the types that may arrive is logged, and the
+connection closed. The event loop calls back; raw sockets, because neither asyncio nor uvloop has
+SEQPACKET transports or passes descriptors.
 """
 
 import array
 import asyncio
 import socket
-import types
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
+from typing import Final, Generic, TypeVar
 
-import msgspec
-from msgspec import Meta, Struct
-
-from mta.ipc.messages import FRAME_LIMIT, PROTOCOL_VERSION, Message
+from mta.ipc.frames import (
+    MALFORMED,
+    Descriptors,
+    FrameReader,
+    MessageTypes,
+    encode,
+    received_descriptors,
+)
+from mta.ipc.messages import FRAME_LIMIT, Message
 from mta.util.descriptors import close_read
 from mta.util.log import Log
 from mta.util.peer import peer_credentials
@@ -25,51 +28,19 @@ from mta.util.peer import peer_credentials
 __all__ = ["Connection", "Descriptors", "MessageTypes", "close_all", "encode"]
 
 Body = TypeVar("Body", bound=Message)
-Descriptors = tuple[int, ...]
-MessageTypes = type[Message] | types.UnionType  # what may arrive on a connection
-Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 QUEUE_LIMIT: Final = 64  # frames that wait for a peer to read
-_DESCRIPTOR_SIZE: Final = array.array("i").itemsize
-# Plain numbers: to combine enumerators costs more than to receive a frame.
+# A plain number: to combine enumerators costs more than to receive a frame.
 _RECEIVE_FLAGS: Final = int(socket.MSG_CMSG_CLOEXEC)
-_CUT: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
-
-
-class _Frame(Struct, Generic[Body], frozen=True, array_like=True, forbid_unknown_fields=True):
-    version: Literal[1]
-    number: Number
-    body: Body
-
-
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODERS: Final[dict[MessageTypes, msgspec.msgpack.Decoder[Any]]] = {}
 # Frames are decoded, that is copied out, before the next one is read: one buffer does for all.
 _BUFFER: Final = bytearray(FRAME_LIMIT)
 _VIEW: Final = memoryview(_BUFFER)
-
-
-def encode(number: int, body: Message) -> bytes:
-    """Serialize one frame; ValueError if it is larger than `FRAME_LIMIT`, a programming error."""
-    frame = _ENCODER.encode((PROTOCOL_VERSION, number, body))
-    if len(frame) > FRAME_LIMIT:
-        raise ValueError(f"{type(body).__name__}: a frame of {len(frame)} octets")
-    return frame
 
 
 def close_all(descriptors: Iterable[int]) -> None:
     """Close received descriptors: of files that are only read."""
     for descriptor in descriptors:
         close_read(descriptor)
-
-
-def _decoder(body_type: MessageTypes) -> msgspec.msgpack.Decoder[Any]:
-    decoder = _DECODERS.get(body_type)
-    if decoder is None:
-        decoder = _DECODERS[body_type] = msgspec.msgpack.Decoder(
-            _Frame[body_type]  # type: ignore[valid-type]
-        )
-    return decoder
 
 
 class Connection(Generic[Body]):
@@ -100,9 +71,9 @@ class Connection(Generic[Body]):
         self._log = log
         self._received = received
         self._on_closed = closed
-        self._decode = _decoder(body_type).decode
-        most = max(kind.descriptors for kind in get_args(body_type) or (body_type,))
-        self._ancillary_size = socket.CMSG_LEN(most * _DESCRIPTOR_SIZE) if most else 0
+        reader = FrameReader[Body](body_type)
+        self._take_frame = reader.take
+        self._ancillary_size = reader.ancillary_size
         self._queue: deque[tuple[bytes, Descriptors]] = deque()
         self._reading = True
         self._was_reset = False
@@ -223,23 +194,19 @@ class Connection(Generic[Body]):
             self._end(f"receive: {error}")
             return
         if size == 0:
-            close_all(_descriptors(ancillary))
+            close_all(received_descriptors(ancillary))
             self._end("")
             return
-        self._take(size, _descriptors(ancillary) if ancillary else (), flags)
+        self._take(size, received_descriptors(ancillary) if ancillary else (), flags)
 
     def _take(self, size: int, descriptors: Descriptors, flags: int) -> None:
         try:
-            if flags & _CUT:
-                raise ValueError("truncated: a frame too long, or descriptors not expected")
-            frame = self._decode(_VIEW[:size])
-            if len(descriptors) != frame.body.descriptors:
-                raise ValueError(f"{type(frame.body).__name__} with {len(descriptors)} descriptors")
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            number, body = self._take_frame(_VIEW[:size], descriptors, flags)
+        except MALFORMED as error:
             close_all(descriptors)
             self.refuse(str(error))
             return
-        self._received(frame.number, frame.body, descriptors)
+        self._received(number, body, descriptors)
 
     # Ending
 
@@ -272,11 +239,3 @@ class Connection(Generic[Body]):
         self._stop_writing()
         self._socket.close()
         self._on_closed(reason)
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> Descriptors:
-    found = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            found.frombytes(data[: len(data) - len(data) % _DESCRIPTOR_SIZE])
-    return tuple(found)

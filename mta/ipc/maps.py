@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from mta.lookup.open import open_table
+from mta.lookup.syntax import parse
 from mta.lookup.table import Hit, Key, Table, TableError, search
 from mta.proto.status import MailError, Status
 
@@ -19,6 +21,7 @@ __all__ = [
     "Maps",
     "ServedMaps",
     "identity_of",
+    "open_maps",
     "table_failure",
 ]
 
@@ -78,6 +81,14 @@ class ServedMaps:
     def identity(self) -> int | None:
         """See `Maps`: nothing is known of them."""
         return None
+
+
+def open_maps(parameter: str, texts: Sequence[str], finder: Finder) -> Maps | None:
+    """The tables that a parameter names, if any; those that may block are the finder's."""
+    names = [parse(text) for text in texts]
+    if any(name.blocking for name in names):
+        return ServedMaps(parameter, finder)
+    return LocalMaps(parameter, [open_table(name) for name in names]) if names else None
 
 
 def identity_of(numbers: Iterable[int]) -> int:

@@ -6,7 +6,7 @@ What arrives is gossip: it is decoded against these types and bounds, or the con
 """
 
 import enum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -31,6 +31,7 @@ __all__ = [
     "BounceReply",
     "BounceRequest",
     "CleanupRequest",
+    "CommandEnded",
     "Committed",
     "Deliver",
     "DeliverRecipient",
@@ -38,28 +39,43 @@ __all__ = [
     "DeliveryRequest",
     "Disposition",
     "DomainClass",
+    "Dropped",
     "Expand",
     "Expanded",
+    "FileRead",
+    "FileState",
     "Find",
     "FindAddresses",
     "FindMailHosts",
     "Flush",
+    "FlushDomain",
     "Found",
     "GiveUp",
     "Goodbye",
     "HostAddresses",
     "Key",
+    "ListQueue",
+    "Listed",
+    "LocalUser",
     "LookupReply",
     "LookupRequest",
     "MailHost",
     "MailHosts",
+    "MailboxKind",
+    "MailuserReply",
+    "MailuserRequest",
     "More",
     "NextHop",
     "Outcome",
     "Outcomes",
+    "PickupReply",
+    "PickupRequest",
     "QmgrReply",
     "QmgrRequest",
     "QueueId",
+    "QueuedMessage",
+    "QueuedRecipient",
+    "ReadFile",
     "Refused",
     "Report",
     "ReportKind",
@@ -72,6 +88,11 @@ __all__ = [
     "RewriteReply",
     "RewriteRequest",
     "Rewritten",
+    "RunCommand",
+    "ShowqReply",
+    "ShowqRequest",
+    "StoreMessage",
+    "Stored",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -257,6 +278,19 @@ CleanupRequest = Begin | More
 CleanupReply = Committed | Refused | Goodbye
 
 
+# pickup: as cleanup, for every user of the host; the origin of a message is not his to say.
+
+
+class Dropped(Message, frozen=True):
+    """There is a file in the maildrop. No reply."""
+
+    answered: ClassVar[bool] = False
+
+
+PickupRequest = Begin | More | Dropped
+PickupReply = CleanupReply
+
+
 # qmgr: notifications, which may be lost; and requests of an operator.
 
 
@@ -288,6 +322,55 @@ class Accepted(Message, frozen=True):
 
 QmgrRequest = Arrived | Flush | GiveUp
 QmgrReply = Accepted | Refused | Goodbye
+
+
+# showq: what every user of the host may ask of the queue, as far as he is permitted to. Idempotent.
+
+
+class ListQueue(Message, frozen=True):
+    """List all messages by age: answered by any number of `Listed` under the request's number.
+
+    Refused with 550 5.7.1 who is not permitted to; a failure may come behind parts of the list.
+    """
+
+
+class QueuedRecipient(Struct, frozen=True, array_like=True):
+    """A recipient that is not finished; `status` is the last word on it, empty if none."""
+
+    address: Address
+    status: Annotated[str, Meta(max_length=600)]
+
+
+class QueuedMessage(Struct, frozen=True, array_like=True):
+    """One message, or its further recipients: what does not fit a frame goes on in the next."""
+
+    queue_id: QueueId
+    state: Literal["incoming", "deferred", "hold"]
+    size: Annotated[int, Meta(ge=0)]  # octets of the content
+    arrived: float  # seconds since the epoch
+    attempts: Annotated[int, Meta(ge=0)]
+    next_attempt: float  # seconds since the epoch; 0: as soon as possible
+    sender: Address
+    reason: Annotated[str, Meta(max_length=1024)]  # of the last deferral
+    recipients: Annotated[tuple[QueuedRecipient, ...], Meta(max_length=1000)]
+
+
+class Listed(Message, frozen=True):
+    """A part of the list; `more` but for the last, where `damaged` files are counted."""
+
+    messages: Annotated[tuple[QueuedMessage, ...], Meta(max_length=1000)]
+    more: bool
+    damaged: Annotated[int, Meta(ge=0)] = 0
+
+
+class FlushDomain(Message, frozen=True):
+    """Try now what is deferred for a domain: answered as `Flush` is, which showq takes as well."""
+
+    domain: HostName
+
+
+ShowqRequest = ListQueue | Flush | FlushDomain
+ShowqReply = Listed | Accepted | Refused | Goodbye
 
 
 # delivery agents: a descriptor of the queue file and recipients -> an outcome for each.
@@ -343,6 +426,110 @@ class Outcomes(Message, frozen=True):
 
 DeliveryRequest = Deliver
 DeliveryReply = Outcomes | Refused | Goodbye
+
+
+# mailuser: what is done as a user of this host and with no other power. Each request is a process.
+
+_PREFIX_LIMIT: Final = 8192  # octets put before a message: From_ line, Return-Path, Delivered-To
+_PATH = Annotated[str, Meta(min_length=1, max_length=4095, pattern=r"\A/[^\x00-\x1f\x7f]*\Z")]
+_VARIABLE = Annotated[str, Meta(max_length=64, pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")]
+_VALUE = Annotated[str, Meta(max_length=8192, pattern=r"\A[^\x00]*\Z")]
+LocalUser = Annotated[str, Meta(max_length=32, pattern=r"\A[a-z_A-Z0-9][a-zA-Z0-9._-]*\$?\Z")]
+
+
+class FileState(enum.Enum):
+    """What became of reading a file."""
+
+    READ = "read"
+    MISSING = "missing"
+    UNSAFE = "unsafe"  # not his, writable for others, no plain file, too large: as if missing
+
+
+class ReadFile(Message, frozen=True):
+    """Read a file of a user's as that user: .forward, :include:. At most `limit` octets."""
+
+    user: LocalUser
+    path: _PATH
+    limit: Annotated[int, Meta(ge=1, le=50_000)]
+
+
+class FileRead(Message, frozen=True):
+    """The content; `reason` says what is unsafe. What cannot be known is Refused with 451."""
+
+    state: FileState
+    content: Annotated[bytes, Meta(max_length=50_000)] = b""
+    reason: Annotated[str, Meta(max_length=512)] = ""
+
+
+class MailboxKind(enum.Enum):
+    """The form of a mailbox."""
+
+    MBOX = "mbox"
+    MAILDIR = "maildir"
+
+
+class StoreMessage(Message, frozen=True):
+    """Append the message behind the one descriptor, as in `Deliver`, to a mailbox of a user's.
+
+    `prefix` comes before the content: header lines, ending in LF; a From_ line is the server's for
+    an mbox. `size_limit` is in octets of the mailbox file, 0: none. `locks`: as in
+    mailbox_delivery_lock, in that order.
+    """
+
+    descriptors: ClassVar[int] = 1
+
+    user: LocalUser
+    kind: MailboxKind
+    path: _PATH
+    sender: Address
+    prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
+    content_offset: Annotated[int, Meta(ge=0)]
+    content_length: Annotated[int, Meta(ge=0)]
+    size_limit: Annotated[int, Meta(ge=0)]
+    locks: Annotated[tuple[Literal["fcntl", "flock", "dotlock"], ...], Meta(max_length=3)]
+
+
+class Stored(Message, frozen=True):
+    """What became of it: 2xx it is in the mailbox and on the disk, 4xx and 5xx it is not there."""
+
+    status: Status
+
+
+class RunCommand(Message, frozen=True):
+    """Run a command of a user's with the message behind the one descriptor on standard input.
+
+    `arguments` are executed as they are; where `shell` is set they are one text for /bin/sh -c.
+    The environment is these variables and nothing else. `seconds`: then the whole process group is
+    killed. At most some kilobytes of output are kept.
+    """
+
+    descriptors: ClassVar[int] = 1
+
+    user: LocalUser
+    arguments: Annotated[
+        tuple[Annotated[str, Meta(max_length=8192, pattern=r"\A[^\x00]*\Z")], ...],
+        Meta(min_length=1, max_length=200),
+    ]
+    shell: bool
+    directory: _PATH
+    environment: Annotated[tuple[tuple[_VARIABLE, _VALUE], ...], Meta(max_length=60)]
+    prefix: Annotated[bytes, Meta(max_length=_PREFIX_LIMIT)]
+    content_offset: Annotated[int, Meta(ge=0)]
+    content_length: Annotated[int, Meta(ge=0)]
+    crlf: bool  # lines end in CRLF instead of LF
+    seconds: Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class CommandEnded(Message, frozen=True):
+    """How a command ended: its exit status, or minus the signal that ended it."""
+
+    status: Annotated[int, Meta(ge=-64, le=255)]
+    timed_out: bool
+    output: Annotated[bytes, Meta(max_length=8192)]
+
+
+MailuserRequest = ReadFile | StoreMessage | RunCommand
+MailuserReply = FileRead | Stored | CommandEnded | Refused | Goodbye
 
 
 # bounce: a descriptor of the queue file -> a report to the sender, made from the file's journal.

@@ -34,4 +34,9 @@ def openers(patience: Patience, stack: ExitStack) -> "Mapping[Kind, Opener]":
         stack.callback(table.close)
         return table
 
-    return {"sqlite": sqlite, "socketmap": socketmap}
+    def accounts(_: TableName) -> Table:
+        from mta.lookup.accounts import AccountTable  # noqa: PLC0415 - few have such a table
+
+        return AccountTable()
+
+    return {"sqlite": sqlite, "socketmap": socketmap, "unix": accounts}

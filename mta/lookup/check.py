@@ -13,6 +13,8 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
+from mta.lookup.aliases import SIZE_LIMIT as ALIASES_LIMIT
+from mta.lookup.aliases import read_aliases
 from mta.lookup.blocking import openers
 from mta.lookup.cdb import SUFFIX
 from mta.lookup.cidr import SIZE_LIMIT as CIDR_LIMIT
@@ -23,7 +25,7 @@ from mta.lookup.open import open_table
 from mta.lookup.patience import Patience
 from mta.lookup.patterns import SIZE_LIMIT as PATTERNS_LIMIT
 from mta.lookup.patterns import Syntax, read_patterns
-from mta.lookup.source import read_source
+from mta.lookup.source import Reader, read_source
 from mta.lookup.syntax import TableName
 from mta.lookup.table import TableError
 from mta.lookup.texthash import SIZE_LIMIT as TEXT_LIMIT
@@ -80,6 +82,8 @@ def inspect(name: TableName) -> Iterator[Finding]:
             yield from _inspect_constant(path)
         elif leaf.kind == "texthash" and path is not None:
             yield from _read(path, TEXT_LIMIT, _read_entries)
+        elif leaf.kind == "aliases" and path is not None:
+            yield from _read(path, ALIASES_LIMIT, partial(_read_entries, read=read_aliases))
         elif leaf.kind == "cidr" and path is not None:
             yield from _read(path, CIDR_LIMIT, _read_networks)
         elif (leaf.kind == "pcre" or leaf.kind == "regexp") and path is not None:
@@ -128,9 +132,11 @@ def _read(
     yield from found.all(path)
 
 
-def _read_entries(stream: BinaryIO, path: str, found: _Findings) -> None:
+def _read_entries(
+    stream: BinaryIO, path: str, found: _Findings, read: Reader = read_source
+) -> None:
     lines: dict[str, int] = {}
-    for entry in read_source(stream, path, found.wrong):
+    for entry in read(stream, path, found.wrong):
         first = lines.setdefault(entry.key, entry.line)
         if first != entry.line:
             place = f"{path}:{entry.line}:{entry.column}"

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from mta.lookup.cdb import SUFFIX
 from mta.lookup.replacement import replacing
-from mta.lookup.source import SourceError, read_source
+from mta.lookup.source import Reader, SourceError, read_source
 from mta.lookup.stamp import stamp_of
 from mta.lookup.table import TableError
 from mta.lookup.writer import ConstantWriter, Repeated, UnfitError
@@ -29,15 +29,19 @@ class Compiled(Struct, frozen=True):
     repeated: tuple[Repeated, ...]
 
 
-def compile_table(path: str, progress: Progress | None = None) -> Compiled:
+def compile_table(
+    path: str, progress: Progress | None = None, read: Reader = read_source
+) -> Compiled:
     """Make the table `cdb:PATH` from its source PATH; readers see it at their next look-up.
+
+    `read` reads the source: mta.lookup.aliases has the reader of aliases(5).
 
     TableError: the table is as it was; the text says what is wrong and where. Files are read and
     written meanwhile, for seconds: nothing for an event loop.
     """
     name = f"cdb:{path}"
     try:
-        return _compile(path, progress)
+        return _compile(path, progress, read)
     except NotRegularError as error:
         raise TableError(f"{name}: {path} is {error}: expected a file") from error
     except UnfitError as error:
@@ -47,14 +51,14 @@ def compile_table(path: str, progress: Progress | None = None) -> Compiled:
         raise TableError(f"{name}: {where}{error.strerror}") from error
 
 
-def _compile(path: str, progress: Progress | None) -> Compiled:
+def _compile(path: str, progress: Progress | None, read: Reader) -> Compiled:
     file = path + SUFFIX
     with open(open_regular(path), "rb") as source:
         found = os.fstat(source.fileno())
         with replacing(file, found) as target:
             writer = ConstantWriter(target)
             count = 0
-            for count, entry in enumerate(read_source(source, path), 1):
+            for count, entry in enumerate(read(source, path, None), 1):
                 try:
                     writer.add(entry.key, entry.value, entry.line)
                 except UnfitError as error:

@@ -36,11 +36,12 @@ class Extensions(Struct, frozen=True):
 
     delimiters: str = ""
     whole: frozenset[str] = _NEVER_SPLIT  # in lower case
+    lists: bool = True  # owner-LIST and LIST-request stay whole, too (owner_request_special)
 
     @classmethod
-    def of(cls, delimiters: str, *senders: str) -> "Extensions":
+    def of(cls, delimiters: str, *senders: str, lists: bool = True) -> "Extensions":
         """The rule of a configuration; `senders` are local parts of this system's own mail."""
-        return cls(delimiters, _NEVER_SPLIT | {sender.lower() for sender in senders})
+        return cls(delimiters, _NEVER_SPLIT | {sender.lower() for sender in senders}, lists)
 
     def split(self, local: str) -> tuple[str, str]:
         """The user and the extension with its delimiter, or the whole and ""."""
@@ -53,8 +54,10 @@ class Extensions(Struct, frozen=True):
         if local in self.whole:
             return True
         # Mailing lists: owner-LIST and LIST-request are names of their own.
-        return "-" in self.delimiters and (
-            local.startswith(_OWNER) or (local.endswith(_REQUEST) and local != _REQUEST)
+        return (
+            self.lists
+            and "-" in self.delimiters
+            and (local.startswith(_OWNER) or (local.endswith(_REQUEST) and local != _REQUEST))
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import BinaryIO, Final, TypeVar
 
+from mta.lookup.aliases import AliasTable
 from mta.lookup.cidr import SIZE_LIMIT as CIDR_LIMIT
 from mta.lookup.cidr import CidrTable, read_networks
 from mta.lookup.combined import PipeTable, UnionTable
@@ -44,6 +45,10 @@ def open_table(name: TableName, blocking: Mapping[Kind, Opener] = _NONE) -> Tabl
     return opener(name)
 
 
+def _open_aliases(name: TableName) -> Table:
+    return AliasTable(name.argument)
+
+
 def _open_constant(name: TableName) -> Table:
     return ConstantTable(name.argument)
 
@@ -76,6 +81,7 @@ def _short(name: TableName) -> str:
 
 _QUICK: Final[Mapping[Kind, Opener]] = MappingProxyType(
     {
+        "aliases": _open_aliases,
         "cdb": _open_constant,
         "cidr": _open_networks,
         "inline": InlineTable,

@@ -15,6 +15,8 @@ __all__ = ["files_of", "folders_of", "ports_of"]
 def files_of(name: TableName) -> Iterator[str]:
     """The files that a table and those in it are read from, whether or not they are there."""
     for leaf in name.leaves():
+        if leaf.kind == "unix":
+            yield "/etc/passwd"  # its folder, for the file is replaced as a whole
         if leaf.path is None:
             continue
         yield leaf.path + SUFFIX if leaf.kind == "cdb" else leaf.path

@@ -9,7 +9,7 @@ its lines would say that it does not have the key.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from mta.lookup.fold import fold
 from mta.lookup.lines import WHITE_SPACE, Line, SourceError, Wrong, read_lines
 from mta.lookup.table import KEY_LIMIT, VALUE_LIMIT
 
-__all__ = ["Entry", "SourceError", "read_source"]
+__all__ = ["Entry", "Reader", "SourceError", "read_source"]
 
 # Each octet fits one alternative only, and the end always fits: a long line costs one pass.
 _KEY: Final = re.compile(
@@ -34,6 +34,9 @@ class Entry(Struct, frozen=True):
     value: str
     line: int
     column: int
+
+
+Reader = Callable[[BinaryIO, str, Wrong | None], Iterator[Entry]]  # see `read_source`
 
 
 def read_source(stream: BinaryIO, name: str, wrong: Wrong | None = None) -> Iterator[Entry]:

@@ -1,10 +1,11 @@
 """Names of tables, as parameters have them: TYPE:NAME, in Postfix's form (DATABASE_README).
 
-    cdb texthash sqlite         :/absolute/path
+    aliases cdb texthash sqlite :/absolute/path
     cidr pcre regexp            :/absolute/path, or the rules themselves: {{RULE}, {RULE}}
     inline                      :{KEY=VALUE, {KEY = VALUE WITH SPACES, OR COMMAS}}
     static                      :VALUE or :{VALUE}
     socketmap                   :inet:HOST:PORT:NAME or :unix:/PATH:NAME
+    unix                        :passwd.byname
     pipemap unionmap            :{TYPE:NAME, TYPE:NAME}
 
 Items between braces are parted by white space or commas. Braces nest, and an item goes on to its
@@ -21,6 +22,7 @@ from msgspec import Struct
 __all__ = ["BLOCKING_KINDS", "FILE_KINDS", "Kind", "Pair", "TableName", "parse"]
 
 Kind = Literal[
+    "aliases",
     "cdb",
     "cidr",
     "inline",
@@ -32,11 +34,15 @@ Kind = Literal[
     "static",
     "texthash",
     "unionmap",
+    "unix",
 ]
 
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
-FILE_KINDS: Final = frozenset({"cdb", "cidr", "pcre", "regexp", "sqlite", "texthash"})
-BLOCKING_KINDS: Final = frozenset({"socketmap", "sqlite"})  # answered by the service `lookup`
+FILE_KINDS: Final = frozenset({"aliases", "cdb", "cidr", "pcre", "regexp", "sqlite", "texthash"})
+BLOCKING_KINDS: Final = frozenset(
+    {"socketmap", "sqlite", "unix"}
+)  # answered by the service `lookup`
+ACCOUNTS: Final = "passwd.byname"  # the one table of the kind `unix`
 _RULE_KINDS: Final = frozenset({"cidr", "pcre", "regexp"})
 _COMBINED_KINDS: Final = frozenset({"pipemap", "unionmap"})
 
@@ -124,6 +130,8 @@ def _table(text: str, start: int, end: int, depth: int) -> TableName:
         return TableName(name, kind, _value(text, start, end))
     if kind in _RULE_KINDS and text[start] == "{":
         return TableName(name, kind, rules=_rules(text, start, end))
+    if kind == "unix" and text[start:end] != ACCOUNTS:
+        raise _error(start, ACCOUNTS, _quoted(text[start:end]))
     if kind in FILE_KINDS and text[start] != "/":
         raise _error(start, "an absolute path", _quoted(text[start:end]))
     return TableName(name, kind, text[start:end])

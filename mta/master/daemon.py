@@ -24,10 +24,11 @@ from collections.abc import Callable
 
 import uvloop
 
-from mta.config.snapshot import Service, Snapshot, SnapshotError, load_snapshot
+from mta.config.snapshot import SnapshotError, load_snapshot
 from mta.master.channel import Bye, encode
 from mta.master.checkin import STDERR, Birth, CheckinError, check_in
 from mta.master.lifecycle import Lifecycle, Pace
+from mta.master.row import daemon_name, row_of
 from mta.master.sandbox import Needs, SandboxError, enter_sandbox
 from mta.master.session import Context, Handler, PipeReader, Session
 from mta.master.stdio import StdioClient
@@ -47,9 +48,9 @@ def run(*, needs: Needs, handler: MakeHandler, pace: Pace | None = None) -> None
     try:
         birth = check_in(sys.argv[1:], os.environ)
     except CheckinError as error:
-        Log(STDERR, _daemon_name(), "", 0).error("checkin_failed", reason=str(error))
+        Log(STDERR, daemon_name(), "", 0).error("checkin_failed", reason=str(error))
         sys.exit(os.EX_USAGE)
-    log = Log(birth.log, birth.service or _daemon_name(), birth.process, birth.generation)
+    log = Log(birth.log, birth.service or daemon_name(), birth.process, birth.generation)
     try:
         status = _live(birth, log, needs, handler, pace or Pace())
     except Exception as error:  # noqa: BLE001 - the last border: said, then the end
@@ -62,7 +63,7 @@ def run(*, needs: Needs, handler: MakeHandler, pace: Pace | None = None) -> None
 def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -> int:
     try:
         snapshot = load_snapshot(birth.generation)
-        service = _row(snapshot, birth.service)
+        service = row_of(snapshot, birth.service)
         parameters = snapshot.parameters_for(service)
         users = house_users(snapshot, service)
         rows = map(snapshot.parameters_for, snapshot.services if needs.tables else ())
@@ -75,7 +76,7 @@ def _live(birth: Birth, log: Log, needs: Needs, make: MakeHandler, pace: Pace) -
     gc.freeze()  # what was imported stays: no collection has to look at it
     gc.enable()  # it was off since the start: see mta.daemons
     loop = uvloop.new_event_loop()
-    lifecycle = Lifecycle(loop, log, service, birth, pace, users)
+    lifecycle = Lifecycle(loop, log, service, birth, pace, users, strangers=needs.strangers)
     loop.set_exception_handler(lifecycle.report)
     loop.add_signal_handler(signal.SIGTERM, lifecycle.hurry)
     context = Context(
@@ -134,24 +135,3 @@ def _match(handler: Handler | PipeReader, birth: Birth) -> None:
             raise OSError(f"this daemon cannot serve {listener.name}")
     if birth.stdio and reads_pipes:
         raise OSError("this daemon has no clients: --stdio means nothing to it")
-
-
-def _row(snapshot: Snapshot, name: str) -> Service:
-    """The row of that name, or the first of this daemon; SnapshotError if there is none."""
-    daemon = _daemon_name()
-    for row in snapshot.services:
-        if row.name == name or (not name and row.daemon == daemon):
-            return row
-    raise SnapshotError(
-        f"generation {snapshot.generation} has no service {name}"
-        if name
-        else f"generation {snapshot.generation} has no service of the daemon {daemon}"
-    )
-
-
-def _daemon_name() -> str:
-    """The module that runs as the main program, without its package."""
-    specification = sys.modules["__main__"].__spec__
-    if specification is None:
-        return os.path.basename(sys.argv[0]).removesuffix(".py")
-    return specification.name.removesuffix(".__main__").rpartition(".")[2]

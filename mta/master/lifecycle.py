@@ -62,14 +62,20 @@ class Lifecycle:
         birth: Birth,
         pace: Pace,
         users: frozenset[int],
+        *,
+        strangers: bool = False,
     ) -> None:
-        """`users` are the uids that may connect to the daemons' own sockets."""
+        """`users` are the uids that may connect to the daemons' own sockets.
+
+        With `strangers` anybody may connect to those in public/.
+        """
         self._loop = loop
         self._log = log
         self._service = service
         self._birth = birth
         self._pace = pace
         self._users = users
+        self._open = ("ipc:public/",) if strangers else ()
         self._handler: Handler | PipeReader | None = None
         self._connect: Connect | None = None
         self._places: set[_Place] = set()
@@ -166,7 +172,8 @@ class Lifecycle:
 
     def _admit(self, client: socket.socket, listener: str) -> None:
         assert self._connect is not None
-        if listener.startswith("ipc:") and self._is_stranger(client, listener):
+        own = listener.startswith("ipc:") and not listener.startswith(self._open)
+        if own and self._is_stranger(client, listener):
             client.close()
             return
         place = _Place(self._ended)

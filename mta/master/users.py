@@ -1,6 +1,7 @@
 """Who may connect to a daemon's own sockets: root, and the users of the rows that have reason to.
 
     delivery agents     mail_owner: the queue manager alone sends them mail
+    mailuser            mail_owner: what it does as a user is for local and pickup alone
     all others          the users that rows run as
 
 Modes of directories and sockets keep strangers out; this holds where a mode was changed by
@@ -17,9 +18,10 @@ from mta.config.snapshot import Service, Snapshot
 from mta.util.house import Stage, stage_of
 from mta.util.listen import parse_listen
 
-__all__ = ["house_users"]
+__all__ = ["house_uids", "house_users"]
 
 _ROOT: Final = 0
+_MAILUSER: Final = "mailuser"  # it alone is root beside daemons that are not
 
 
 def house_users(snapshot: Snapshot, service: Service) -> frozenset[int]:
@@ -27,13 +29,22 @@ def house_users(snapshot: Snapshot, service: Service) -> frozenset[int]:
 
     The process lives in the queue directory, which is root's where root runs the master.
     """
-    if os.geteuid() == _ROOT or os.stat(os.curdir).st_uid != _ROOT:
+    is_mailuser = service.daemon == _MAILUSER
+    is_root = os.geteuid() == _ROOT and not is_mailuser
+    if is_root or os.stat(os.curdir).st_uid != _ROOT:
         return frozenset({_ROOT, os.geteuid()})
-    if stage_of(service.daemon, map(parse_listen, service.listen)) is Stage.AGENTS:
+    stage = stage_of(service.daemon, map(parse_listen, service.listen))
+    if is_mailuser or stage is Stage.AGENTS:
         names = {snapshot.parameters.mail_owner}
     else:
         names = {row.user for row in snapshot.services}
     return frozenset({_ROOT, *_uids(names)})
+
+
+def house_uids(snapshot: Snapshot) -> frozenset[int]:
+    """The uids that daemons run as, root's among them."""
+    names = {row.user for row in snapshot.services}
+    return frozenset({_ROOT, *_uids({snapshot.parameters.mail_owner, *names})})
 
 
 def _uids(names: Iterable[str]) -> set[int]:

@@ -5,15 +5,21 @@ limits are checked whenever one is decoded. Addresses carry no angle brackets; t
 reverse-path is the empty string.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-__all__ = ["Address", "Envelope", "HostName", "Origin", "Recipient"]
+__all__ = ["FORWARDED", "LOCAL", "Address", "Envelope", "HostName", "Origin", "Recipient"]
 
 # RFC 5321, 4.5.3.1: 256 octets of path; room for the quoting that canonical form may add.
 Address = Annotated[str, Meta(max_length=320, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 HostName = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x20\x7f]*\Z")]
+
+# The protocol of what local submits anew: nobody's header is completed, no copy is made again.
+FORWARDED: Final = "FORWARD"
+
+
+LOCAL: Final = "LOCAL"  # the protocol of what a user of this host hands in; `helo` is the user id
 
 
 class Origin(Struct, frozen=True, array_like=True):

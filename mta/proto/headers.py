@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from mta.proto.envelope import Origin, Recipient
+from mta.proto.envelope import LOCAL, Origin, Recipient
 
 __all__ = ["HeaderScanner", "format_date", "message_id", "received_field"]
 
@@ -142,8 +142,10 @@ def received_field(
         if ":" in address:
             address = f"IPv6:{address}"
         lines.append(f"from {helo} ([{address}])")
-    protocol = f" with {origin.protocol}" if origin.protocol else ""
-    lines.append(f"by {hostname} (Posthouse){protocol} id {queue_id}")
+    protocol, by = f" with {origin.protocol}" if origin.protocol else "", "Posthouse"
+    if origin.protocol == LOCAL:  # no protocol of the registry that RFC 3848 adds to
+        protocol, by = "", f"Posthouse, from userid {_NOT_A_NAME.sub('?', origin.helo)}"
+    lines.append(f"by {hostname} ({by}){protocol} id {queue_id}")
     if len(recipients) == 1 and recipients[0].address.isascii() and recipients[0].address:
         lines.append(f"for <{recipients[0].address}>; {date}")
     else:

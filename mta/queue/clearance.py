@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-from mta.queue.layout import STATES, Parts
+from mta.queue.layout import MAILDROP, STATES, Parts
 from mta.queue.queue_id import ALPHABET
 from mta.util.house import MASTER_LOCK
 
@@ -35,6 +35,7 @@ def clear(queue_directory: str, parts: Parts) -> list[str]:
             ("private", parts.private),
             ("public", parts.public),
             ("pid", parts.pid),
+            (MAILDROP, parts.maildrop),
         ):
             if not needed and _remove_folder(folder, name):
                 removed.append(name)

@@ -3,7 +3,8 @@
     incoming deferred hold corrupt   queue files, each in the subfolder of its id's last character
     private                          sockets of the daemons, for each other
     public                           sockets that every user of the host may connect to
-    pid                              the master's lock and own socket; qmgr's lock
+    maildrop                         what users leave for pickup: all may add, none may look
+    pid                              the master's lock and own socket; the locks of qmgr and pickup
     config                           the compiled configuration, which holds no secrets
 
 All but config is there only where a row of the service table needs it.
@@ -30,11 +31,14 @@ from typing import Final, Literal, Self, get_args
 from msgspec import Struct
 
 from mta.queue.queue_id import ALPHABET, is_queue_id
-from mta.util.house import QMGR_LOCK
+from mta.util.house import PICKUP_LOCK, QMGR_LOCK
 from mta.util.ownership import ANY, Ownership, described
 
 __all__ = [
     "ALL_PARTS",
+    "LOCKS",
+    "MAILDROP",
+    "MAILDROP_MODE",
     "STATES",
     "Keepers",
     "Parts",
@@ -48,6 +52,11 @@ __all__ = [
 
 State = Literal["incoming", "deferred", "hold", "corrupt"]
 STATES: Final[tuple[State, ...]] = get_args(State)
+
+MAILDROP: Final = "maildrop"
+# Sticky, not to be listed by its users; the group is handed down, so that pickup reads the files.
+MAILDROP_MODE: Final = 0o3733
+LOCKS: Final = frozenset({PICKUP_LOCK, QMGR_LOCK})  # the only files
 
 _CREATED_IN: Final[State] = "incoming"
 _ROOT: Final = 0
@@ -90,6 +99,7 @@ class Parts(Struct, frozen=True):
     private: bool = True
     public: bool = True
     pid: bool = True
+    maildrop: bool = True
 
 
 ALL_PARTS: Final = Parts()
@@ -112,6 +122,10 @@ def table(keepers: Keepers, parts: Parts = ALL_PARTS) -> dict[str, Ownership]:
         entries["pid"] = pid
         if parts.files:
             entries[QMGR_LOCK] = Ownership(*keepers.mail, 0o600)
+        if parts.maildrop:
+            entries[PICKUP_LOCK] = Ownership(*keepers.mail, 0o600)
+    if parts.maildrop:
+        entries[MAILDROP] = Ownership(*keepers.mail, MAILDROP_MODE)
     for state in STATES if parts.files else ():
         entries[state] = closed
         entries.update((f"{state}/{digit}", closed) for digit in ALPHABET)
@@ -146,8 +160,8 @@ def create_layout(
             path = os.path.join(queue_directory, name)
             above, _, last = name.rpartition("/")
             parent = opened[above] if name else None
-            made = _make(last or path, parent, name == QMGR_LOCK)
-            descriptor = _open(last or path, parent, name == QMGR_LOCK, path)
+            made = _make(last or path, parent, name in LOCKS)
+            descriptor = _open(last or path, parent, name in LOCKS, path)
             stack.callback(os.close, descriptor)
             opened[name] = descriptor
             if made and name == _CREATED_IN:

@@ -138,6 +138,21 @@ class QueueStore:
         self._rename(path_of(state, queue_id), target)
         return target
 
+    def set_aside(self, folder: int, name: str) -> str:
+        """Move what lies in another open folder to `corrupt`, as it is; return its new path.
+
+        QueueFileMissing if there is nothing; OSError (EXDEV) if that is another file system.
+        """
+        target = path_of("corrupt", new_queue_id(time.time(), os.urandom(8)))
+        try:
+            os.rename(name, target, src_dir_fd=folder, dst_dir_fd=self.descriptor)
+        except FileNotFoundError:
+            # A file server may have moved it and lost the answer.
+            if self._is_there(target):
+                return target
+            raise QueueFileMissing(name) from None
+        return target
+
     def _look_into(self, state: State, folder: str) -> Iterator[Finding]:
         """What lies in one subfolder; where `folder` is empty, beside them."""
         path = f"{state}/{folder}".rstrip("/")

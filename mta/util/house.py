@@ -14,6 +14,7 @@ __all__ = [
     "MASTER_LOCK",
     "MASTER_LOGS",
     "MASTER_SOCKET",
+    "PICKUP_LOCK",
     "QMGR_LOCK",
     "RELOAD_PROGRAM",
     "Stage",
@@ -23,6 +24,7 @@ __all__ = [
 MASTER_LOCK: Final = "pid/master.lock"
 MASTER_SOCKET: Final = "pid/supervisor.sock"
 QMGR_LOCK: Final = "pid/qmgr.lock"
+PICKUP_LOCK: Final = "pid/pickup.lock"
 # Beside the mail log, whose folder others may write: what the master and dying daemons say.
 MASTER_LOGS: Final = "master"
 # A program of supervisord.conf beside the rows; it runs `mta reload` when the master has SIGHUP.

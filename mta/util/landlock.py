@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from mta.util.distant import Opened
 from mta.util.libc import system_call
 
 __all__ = ["LEAST_ABI", "landlock_abi", "restrict"]
@@ -55,11 +56,14 @@ def landlock_abi() -> int:
 def restrict(
     *,
     read: Iterable[str],
-    write: Iterable[str],
-    move: Iterable[str] = (),
+    write: Iterable[str | Opened],
+    move: Iterable[str | Opened] = (),
+    execute: Iterable[str] = (),
     tcp_connect: Iterable[int] | None,
 ) -> None:
     """Allow reading below `read`, all but execution below `write`, connecting to those TCP ports.
+
+    Below `execute` files may be read and executed.
 
     Below `write` only plain files and folders may be made; below `move` symbolic links, pipes and
     sockets, which a rename from one of the folders to another needs too: never devices.
@@ -79,10 +83,12 @@ def restrict(
     try:
         for path in read:
             _grant(ruleset, path, _READ & files)
-        for path in write:
-            _grant(ruleset, path, _WRITE & files)
-        for path in move:
-            _grant(ruleset, path, _MOVE & files)
+        for path in execute:
+            _grant(ruleset, path, (_READ | _EXECUTE) & files)
+        for place in write:
+            _grant(ruleset, place, _WRITE & files)
+        for place in move:
+            _grant(ruleset, place, _MOVE & files)
         for port in tcp_connect if tcp_connect and ports else ():
             rule = struct.pack("=QQ", _CONNECT_TCP, port)
             system_call(_ADD_RULE, ruleset, _NET_PORT, rule, 0)
@@ -97,14 +103,22 @@ def _handled(abi: int) -> int:
     )
 
 
-def _grant(ruleset: int, path: str, rights: int) -> None:
-    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+def _grant(ruleset: int, place: str | Opened, rights: int) -> None:
+    if isinstance(place, Opened):
+        _grant_opened(ruleset, place, rights)
+        return
+    descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            rights &= _FILE_RIGHTS
-        rule = struct.pack("=Qi", rights, descriptor)
-        system_call(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+        _grant_opened(ruleset, Opened(place, descriptor, os.fstat(descriptor)), rights)
     finally:
         os.close(descriptor)
+
+
+def _grant_opened(ruleset: int, place: Opened, rights: int) -> None:
+    if not stat.S_ISDIR(place.status.st_mode):
+        rights &= _FILE_RIGHTS
+    rule = struct.pack("=Qi", rights, place.descriptor)
+    try:
+        system_call(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place.path) from error

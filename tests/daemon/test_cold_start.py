@@ -50,12 +50,14 @@ def imported_by(program: str) -> list[str]:
         "error",
         "lmtp",
         "log.__main__",
+        "local.__main__",
         "lookup.__main__",
+        "pipe.__main__",
         "qmgr.__main__",
         "rewrite.__main__",
         "smtp",
         "smtpd.__main__",
-        "virtual",
+        "virtual.__main__",
     ],
 )
 def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
@@ -63,6 +65,13 @@ def test_a_daemon_imports_nothing_heavy(daemon: str) -> None:
     imported = set(imported_by(f"import mta.daemons.{daemon}, sys; print(*sys.modules)"))
     assert "uvloop" in imported
     assert not imported & _HEAVY
+
+
+def test_what_forks_imports_no_loop_at_all() -> None:
+    """A copy of one, with its threads and descriptors, is nothing to become a user with."""
+    told = "import mta.daemons.mailuser.__main__, sys; print(*sys.modules)"
+    imported = set(imported_by(told))
+    assert not imported & (_HEAVY | {"asyncio", "uvloop", "threading", "concurrent"})
 
 
 def test_smtpd_imports_little_beside_its_loop_and_its_decoders() -> None:

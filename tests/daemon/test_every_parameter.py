@@ -12,10 +12,20 @@ from typing import Any
 
 import pytest
 from support.certificates import Pair, make_pair
-from support.effects import addresses, elsewhere, entry, queueing, sending
+from support.effects import (
+    addresses,
+    asking,
+    elsewhere,
+    entry,
+    local,
+    queueing,
+    sending,
+    submitting,
+)
 from support.effects.scene import Scene, scene
 
 from mta.config.parameters import Parameters
+from mta.ipc.messages import Flush, ListQueue
 
 TLS = "STARTTLS"
 CONCURRENCY_LIMIT = "default_destination_concurrency_limit"
@@ -44,7 +54,26 @@ def silence(stage: str, before: int, **given: object) -> Effect:
 OFFERED = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}
 SIZED = {*OFFERED, "SIZE 10240000"}
 
+FULL = "552 5.2.2 mailbox is full"
+IN_MAILDIR = "250 2.0.0 delivered to maildir /posthouse.test/bob"
+PIPED = "250 2.0.0 delivered via list service"
+LOCKING: dict[str, Any] = {
+    "virtual_mailbox_base": "FOLDER",
+    "deliver_lock_attempts": 1,
+    "deliver_lock_delay": 0.01,
+}
+ECHO_USERS = {"pipe_command": ["/bin/echo", "$user"], "recipient_delimiter": "+"}
+
+
+def shell(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
 ALIASES = "inline:{a@b.test=c@b.test}"
+
+INBOX = "ann mbox /var/mail/ann"
+OWNED = "inline:{info=x@far.test, owner-info=bob}"
+UNKNOWN_INFO = '550 5.1.1 unknown user: "info"'
 
 EFFECTS: dict[str, Effect] = {
     "mydomain": Effect(
@@ -216,7 +245,7 @@ EFFECTS: dict[str, Effect] = {
     "local_transport": Effect(
         "lmtp:unix:/run/lmtp",
         addresses.route("a@b.test"),
-        "LOCAL :posthouse.test",
+        "LOCAL local:posthouse.test",
         "LOCAL lmtp:unix:/run/lmtp",
         {"mydestination": ["b.test"]},
     ),
@@ -248,6 +277,181 @@ EFFECTS: dict[str, Effect] = {
         "250 2.1.5 Ok",
         {"virtual_mailbox_maps": ["inline:{x@posthouse.test=x}"]},
     ),
+    "virtual_mailbox_limit": Effect(
+        10,
+        elsewhere.delivered_to_mbox,
+        "250 2.0.0 delivered to mailbox /bob",
+        FULL,
+        {"virtual_mailbox_base": "FOLDER"},
+    ),
+    "virtual_mailbox_lock": Effect(
+        ["fcntl"],
+        elsewhere.delivered_while_locked,
+        "451 4.2.0 mailbox is locked",
+        "250 2.0.0 delivered to mailbox /bob",
+        {**LOCKING, "stale_lock_time": 3600},
+    ),
+    "virtual_maildir_quota": Effect(
+        10, elsewhere.delivered_to, IN_MAILDIR, FULL, {"virtual_mailbox_base": "FOLDER"}
+    ),
+    "virtual_maildir_quota_messages": Effect(
+        1, elsewhere.delivered_again, IN_MAILDIR, FULL, {"virtual_mailbox_base": "FOLDER"}
+    ),
+    "deliver_lock_attempts": Effect(7, elsewhere.patience, (20, 1), (7, 1)),
+    "deliver_lock_delay": Effect(2, elsewhere.patience, (20, 1), (40, 2)),
+    "stale_lock_time": Effect(
+        3600,
+        elsewhere.delivered_while_locked,
+        "250 2.0.0 delivered to mailbox /bob",
+        "451 4.2.0 mailbox is locked",
+        LOCKING,
+    ),
+    "pipe_command": Effect(
+        ["/bin/true"],
+        elsewhere.piped,
+        "451 4.3.5 no command is configured",
+        PIPED,
+    ),
+    "pipe_flags": Effect(
+        "R",
+        elsewhere.piped,
+        "(Subject: x body)",
+        "(Return-Path: <MAILER-DAEMON> Subject: x body)",
+        {"pipe_command": ["/bin/cat"]},
+    ),
+    "pipe_size_limit": Effect(
+        10,
+        elsewhere.piped,
+        "(Subject: x body)",
+        "552 5.2.3 message size 20 exceeds size limit 10 of list",
+        {"pipe_command": ["/bin/cat"]},
+    ),
+    "pipe_directory": Effect(
+        "/", elsewhere.piped, PIPED, "(/)", {"pipe_command": shell("pwd | sed 's,/.*/.*,,'")}
+    ),
+    "pipe_null_sender": Effect(
+        "nobody",
+        elsewhere.piped,
+        "(MAILER-DAEMON)",
+        "(nobody)",
+        {"pipe_command": ["/bin/echo", "$sender"]},
+    ),
+    "pipe_eol": Effect(
+        "crlf", elsewhere.piped, "(0)", "(3)", {"pipe_command": shell("tr -dc '\\r' | wc -c")}
+    ),
+    "pipe_writable": Effect(["/srv/list"], elsewhere.writable_for_commands, (), ("/srv/list",)),
+    "pipe_destination_recipient_limit": Effect(
+        1, elsewhere.piped, "(0 1)", "(0); 250 2.0.0 delivered via list service (1)", ECHO_USERS
+    ),
+    "command_time_limit": Effect(
+        1,
+        elsewhere.piped,
+        "(late)",
+        '550 5.3.0 Command time limit exceeded: "/bin/sh"',
+        {"pipe_command": shell("sleep 1.2; echo late"), "pipe_destination_recipient_limit": 50},
+    ),
+    "export_environment": Effect(
+        ["LIST=x"], elsewhere.piped, PIPED, "(x)", {"pipe_command": shell("echo $$LIST")}
+    ),
+    "alias_maps": Effect(
+        ["inline:{info=ann}"],
+        local.done("info"),
+        UNKNOWN_INFO,
+        INBOX,
+    ),
+    "expand_owner_alias": Effect(
+        True,
+        local.done("info"),
+        "forward from owner-info@here.test: x@far.test",
+        "forward from bob@here.test: x@far.test",
+        {"alias_maps": [OWNED]},
+    ),
+    "owner_request_special": Effect(
+        False,
+        local.done("info"),
+        "forward from owner-info@here.test: x@far.test",
+        "forward from sender@far.test: x@far.test",
+        {"alias_maps": [OWNED]},
+    ),
+    "allow_mail_to_commands": Effect(
+        ["forward"],
+        local.done("info"),
+        "nobody runs /bin/x",
+        "550 5.7.1 mail to command is restricted",
+        {"alias_maps": ["inline:{info=|/bin/x}"]},
+    ),
+    "allow_mail_to_files": Effect(
+        ["forward"],
+        local.done("info"),
+        "nobody mbox /x",
+        "550 5.7.1 mail to file is restricted",
+        {"alias_maps": ["inline:{info=/x}"]},
+    ),
+    "default_privs": Effect(
+        "filter",
+        local.done("info"),
+        "nobody mbox /x",
+        "filter mbox /x",
+        {"alias_maps": ["inline:{info=/x}"]},
+    ),
+    "forward_path": Effect(
+        ["/forward/$user"],
+        local.done("ann", {"/forward/ann": "x@far.test"}),
+        INBOX,
+        "forward from sender@far.test: x@far.test",
+    ),
+    "mailbox_transport_maps": Effect(
+        ["inline:{ann=lmtp}"], local.done("ann"), INBOX, "lmtp gets ann@here.test"
+    ),
+    "mailbox_transport": Effect("lmtp", local.done("ann"), INBOX, "lmtp gets ann@here.test"),
+    "mailbox_command_maps": Effect(
+        ["inline:{ann=/bin/x}"], local.done("ann"), INBOX, "ann runs /bin/x"
+    ),
+    "mailbox_command": Effect("/bin/x", local.done("ann"), INBOX, "ann runs /bin/x"),
+    "command_execution_directory": Effect(
+        "$home",
+        local.done("ann"),
+        "ann runs /bin/x",
+        "ann runs /bin/x in /home/ann",
+        {"mailbox_command": "/bin/x"},
+    ),
+    "home_mailbox": Effect("Maildir/", local.done("ann"), INBOX, "ann maildir /home/ann/Maildir/"),
+    "mail_spool_directory": Effect("/srv/", local.done("ann"), INBOX, "ann maildir /srv/ann/"),
+    "fallback_transport_maps": Effect(
+        ["inline:{info=lmtp}"], local.done("info"), UNKNOWN_INFO, "lmtp gets info@here.test"
+    ),
+    "fallback_transport": Effect(
+        "lmtp", local.done("info"), UNKNOWN_INFO, "lmtp gets info@here.test"
+    ),
+    "luser_relay": Effect(
+        "$user@far.test",
+        local.done("info"),
+        UNKNOWN_INFO,
+        "forward from sender@far.test: info@far.test",
+    ),
+    "mailbox_size_limit": Effect(7, local.asked_of_mailuser("size_limit"), 51_200_000, 7),
+    "mailbox_delivery_lock": Effect(
+        ["flock"], local.asked_of_mailuser("locks"), ("fcntl", "dotlock"), ("flock",)
+    ),
+    "maildrop_directory": Effect(
+        "FOLDER/elsewhere", submitting.emptied_folder, "maildrop", "elsewhere"
+    ),
+    "maildrop_turn_file_limit": Effect(1, submitting.full_turns, 0, 2),
+    "maildrop_turn_size_limit": Effect(1, submitting.full_turns, 0, 2),
+    "pickup_user_concurrency_limit": Effect(1, submitting.callers, 2, 1),
+    "authorized_flush_users": Effect(
+        [],
+        asking.answer_to(Flush()),
+        "451 4.3.0 Internal service unavailable",  # for there is no queue manager
+        "550 5.7.1 User unknown(54321) is not allowed to flush the mail queue",
+    ),
+    "authorized_mailq_users": Effect(
+        [],
+        asking.answer_to(ListQueue()),
+        "0 listed",
+        "550 5.7.1 User unknown(54321) is not allowed to view the mail queue",
+    ),
+    "authorized_submit_users": Effect([], submitting.answer_to_a_user, "taken", "550 5.7.1"),
     "queue_directory": Effect("FOLDER/other", elsewhere.home_of_all_processes, "", "/other"),
     "log_file": Effect(
         "FOLDER/other.log", elsewhere.log_lines, "mail.log: JSON", "other.log: JSON"
@@ -296,6 +500,12 @@ EFFECTS: dict[str, Effect] = {
         elsewhere.content_refused(b"X: " + b"x" * 2000 + b"\r\n\r\n"),
         "taken",
         "552 5.3.4 Header section too large",
+    ),
+    "sendmail_timeout": Effect(
+        7,
+        submitting.patience_with_pickup,
+        "pickup: no answer within 60 s",
+        "pickup: no answer within 7 s",
     ),
     "queue_minfree": Effect(2**50, entry.room_for_mail, "250", "452"),
     "hopcount_limit": Effect(

@@ -174,7 +174,7 @@ def test_what_takes_too_long_ends(tmp_path: Path, database: Path) -> None:
             "virtual_alias_maps": [f"sqlite:{endless}"],
         }
         with LookupHouse(parameters) as house:
-            told = "no answer within 0.9 s"
+            told = "0.9 s"  # whoever is first to see it
             assert told in house.reason("canonical_maps", "slow")
             assert house.value("canonical_maps", "bob@example.org") == "robert"
             for _ in range(10):  # more than there are threads: each is free again

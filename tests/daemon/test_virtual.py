@@ -1,71 +1,36 @@
 """The virtual delivery agent as a real process: requests with a queue file in, mail in Maildirs."""
 
 import fcntl
+import mailbox
+import os
 import re
-import socket
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.own_master import DaemonProcess, write_snapshot
-from support.scripted_service import ask, listen_ipc
+from support.delivery_bench import QUEUE_ID, DeliveryBench
 from support.waiting import wait_until
 
-from mta.ipc.messages import Deliver, DeliverRecipient, Outcome, Outcomes
-from mta.master.channel import Crossing
 from mta.proto.status import Disposition
 
-QUEUE_ID = "0" * 22
-HEAD = b"head of the queue file"
 
+class Bench(DeliveryBench):
+    """The agent and its mailboxes."""
 
-class Bench:
-    """One agent, its mailboxes, and a client that plays the queue manager."""
-
-    def __init__(self, directory: Path, stack: ExitStack, base: str | None = None) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: Path, stack: ExitStack, base: str | None = None, **given: object
+    ) -> None:
         self.mail = directory / "mail"
         self.mail.mkdir()
-        row = {"name": "virtual", "daemon": "virtual", "listen": ["ipc:private/virtual"]}
         parameters = {
             "virtual_mailbox_base": str(self.mail) if base is None else base,
             "virtual_mailbox_domains": ["posthouse.test"],
-            "myhostname": "mx.posthouse.test",
+            **given,
         }
-        write_snapshot(directory, row, parameters=parameters)
-        listener = stack.enter_context(listen_ipc(directory, "private/virtual"))
-        listeners = [("ipc:private/virtual", listener.fileno())]
-        command = ["-m", "mta.daemons.virtual"]
-        self.daemon = stack.enter_context(
-            DaemonProcess(command, directory, listeners, service="virtual")
-        )
-        self.daemon.hear_until(Crossing("free"))
-        self._client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        self._client.settimeout(10)
-        self._client.connect(str(directory / "private/virtual"))
-        self._number = 0
-
-    def deliver(
-        self, *recipients: str, content: bytes = b"A: 1\r\n\r\nhi\r\n", missing: int = 0
-    ) -> list[Outcome]:
-        """The outcomes; the queue file is `missing` octets short."""
-        path = self.directory / "queue-file"
-        path.write_bytes(HEAD + content)
-        request = Deliver(
-            QUEUE_ID,
-            "sender@example.org",
-            tuple(DeliverRecipient(n, to, to.title()) for n, to in enumerate(recipients)),
-            "posthouse.test",
-            time.time() - 2,
-            len(HEAD),
-            len(content) + missing,
-        )
-        self._number += 1
-        with path.open("rb") as file:
-            reply = ask(self._client, self._number, request, Outcomes, [file.fileno()])
-        return list(reply.outcomes)
+        super().__init__(directory, stack, "virtual", parameters)
 
     def mailbox(self, user: str, domain: str = "posthouse.test") -> list[bytes]:
         return [file.read_bytes() for file in (self.mail / domain / user / "new").glob("*")]
@@ -205,3 +170,167 @@ def test_replies_fit_what_the_queue_manager_accepts(bench: Bench) -> None:
     recipients = [f"{'x' * 60}{number}@posthouse.test" for number in range(50)]
     outcomes = bench.deliver(*recipients)
     assert [it.status.code for it in outcomes] == [250] * 50
+
+
+TABLE = (
+    "inline:{bob@posthouse.test=bob, ann@posthouse.test=site/ann/, up@posthouse.test=a/../../b,"
+    " root@posthouse.test=/etc/x, deep@posthouse.test=" + "a/" * 17 + ", @posthouse.test=all/}"
+)
+
+
+@pytest.fixture
+def tabled(short_path: Path) -> Iterator[Bench]:
+    """Extensions are parted by "+"."""
+    with ExitStack() as stack:
+        yield Bench(short_path, stack, virtual_mailbox_maps=[TABLE], recipient_delimiter="+")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "place"),
+    [
+        ("Bob@posthouse.test", "bob"),
+        ("bob+lists@posthouse.test", "bob"),
+        ("ann@posthouse.test", "site/ann/new/"),
+        ("anybody@posthouse.test", "all/new/"),
+    ],
+)
+def test_the_table_says_where_a_mailbox_is(tabled: Bench, recipient: str, place: str) -> None:
+    (outcome,) = tabled.deliver(recipient)
+    kind = "maildir" if place.endswith("/") else "mailbox"
+    told = f"delivered to {kind} {tabled.mail}/{place}"
+    assert outcome.status.text.startswith(told)
+    assert (
+        list(tabled.mail.glob("*/*/new/*" if "/ann" in place else "*/new/*")) or kind != "maildir"
+    )
+
+
+@pytest.mark.parametrize("user", ["up", "root", "deep"])
+def test_no_table_leads_elsewhere(tabled: Bench, user: str) -> None:
+    (outcome,) = tabled.deliver(f"{user}@posthouse.test")
+    assert (outcome.status.code, outcome.status.enhanced) == (451, "4.3.5")
+    assert list(tabled.mail.iterdir()) == []
+
+
+def test_who_is_in_no_table_is_unknown_but_for_the_postmaster(short_path: Path) -> None:
+    with ExitStack() as stack:
+        bench = Bench(short_path, stack, virtual_mailbox_maps=["inline:{x@posthouse.test=x}"])
+        outcomes = bench.deliver("y@posthouse.test", "postmaster@mx.posthouse.test")
+    assert [str(it.status).partition(" deliv")[0] for it in outcomes] == [
+        "550 5.1.1 unknown user",
+        "250 2.0.0",
+    ]
+
+
+def test_a_table_that_fails_defers(short_path: Path) -> None:
+    """Nothing answers on private/lookup here."""
+    with ExitStack() as stack:
+        maps = ["socketmap:unix:/nowhere:places"]
+        bench = Bench(short_path, stack, virtual_mailbox_maps=maps, ipc_timeout=1)
+        (outcome,) = bench.deliver("bob@posthouse.test")
+    assert outcome.disposition is Disposition.DEFERRED
+
+
+def test_an_mbox_holds_what_was_delivered(tabled: Bench) -> None:
+    for number in range(3):
+        content = b"Subject: %d\r\n\r\nFrom here\r\nto there" % number
+        tabled.deliver("bob@posthouse.test", content=content)
+    with closing(mailbox.mbox(tabled.mail / "bob", create=False)) as found:
+        messages = list(found)
+        assert [message["Subject"] for message in messages] == ["0", "1", "2"]
+        assert messages[0]["Delivered-To"] == "bob@posthouse.test"
+        assert messages[0].get_payload() == ">From here\nto there\n"
+    assert os.listdir(tabled.mail) == ["bob"]
+
+
+def test_a_symlinked_mbox_is_left_alone(tabled: Bench, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tabled.mail / "bob").symlink_to(victim)
+    (outcome,) = tabled.deliver("bob@posthouse.test")
+    assert str(outcome.status) == "451 4.2.0 mailbox is a symbolic link"
+    assert victim.read_text() == "mine"
+
+
+def test_a_mail_reader_s_lock_is_waited_for(short_path: Path) -> None:
+    with ExitStack() as stack:
+        given: dict[str, object] = {"virtual_mailbox_maps": ["static:all"]}
+        given |= {"deliver_lock_attempts": 1, "deliver_lock_delay": 0.05}
+        bench = Bench(short_path, stack, None, **given)
+        script = (
+            "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX);"
+            "print(flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", script, str(bench.mail / "all")]
+        with subprocess.Popen(command, stdin=-1, stdout=-1) as reader:
+            assert reader.stdout is not None
+            reader.stdout.readline()
+            (locked,) = bench.deliver("bob@posthouse.test")
+            reader.communicate()
+        (after,) = bench.deliver("bob@posthouse.test")
+    assert str(locked.status) == "451 4.2.0 mailbox is locked"
+    assert after.status.code == 250
+
+
+def test_a_mailbox_that_is_full_by_its_limit(short_path: Path) -> None:
+    with ExitStack() as stack:
+        maps = ["inline:{@posthouse.test=box, m@posthouse.test=m/}"]
+        bench = Bench(short_path, stack, virtual_mailbox_maps=maps, virtual_mailbox_limit=3000)
+        large = b"A: 1\r\n\r\n" + b"x" * 1500
+        statuses = [str(bench.deliver("b@posthouse.test", content=large)[0].status) for _ in "12"]
+        (too_large,) = bench.deliver("m@posthouse.test", content=large * 2)
+    assert statuses[0].startswith("250 2.0.0")
+    assert [statuses[1], str(too_large.status)] == ["552 5.2.2 mailbox is full"] * 2
+    assert not list((bench.mail / "m" / "new").iterdir())
+
+
+def test_a_maildir_within_its_quota(short_path: Path) -> None:
+    """Maildir++: what a reader removes is free again, what he throws into Trash as well."""
+    with ExitStack() as stack:
+        bench = Bench(short_path, stack, virtual_maildir_quota=4000)
+        large = b"A: 1\r\n\r\n" + b"x" * 1500
+
+        def try_one() -> str:
+            (outcome,) = bench.deliver("bob@posthouse.test", content=large)
+            return outcome.status.enhanced
+
+        assert [try_one(), try_one(), try_one()] == ["2.0.0", "2.0.0", "5.2.2"]
+        box = bench.mail / "posthouse.test" / "bob"
+        first, second = sorted((box / "new").iterdir())
+        size = first.stat().st_size
+        assert first.name.endswith(f",S={size}")
+        assert (box / "maildirsize").read_text().splitlines()[0] == "4000S"
+        first.unlink()
+        assert try_one() == "5.2.2"  # it was counted just now, and nobody has said otherwise
+        with (box / "maildirsize").open("a") as file:
+            file.write(f"-{size} -1\n")
+        assert [try_one(), try_one()] == ["2.0.0", "5.2.2"]
+        (box / ".Trash" / "cur").mkdir(parents=True)
+        second.rename(box / ".Trash" / "cur" / second.name)
+        os.utime(box / "maildirsize", (1, 1))
+        assert [try_one(), try_one()] == ["2.0.0", "5.2.2"]
+
+
+def test_a_mailbox_with_a_quota_of_its_own(bench: Bench) -> None:
+    box = bench.mail / "posthouse.test" / "bob"
+    box.mkdir(parents=True)
+    (box / "maildirsize").write_text("1C\n0 0\n")
+    outcomes = [bench.deliver("bob@posthouse.test")[0] for _ in "12"]
+    assert [it.status.enhanced for it in outcomes] == ["2.0.0", "5.2.2"]
+    assert [it.disposition for it in outcomes] == [Disposition.DELIVERED, Disposition.BOUNCED]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\n", b"9" * 400, b"5S\n" * 5000, b"0S\n1 1"])
+def test_a_damaged_maildirsize_costs_no_mail(bench: Bench, content: bytes) -> None:
+    box = bench.mail / "posthouse.test" / "bob"
+    box.mkdir(parents=True)
+    (box / "maildirsize").write_bytes(content)
+    (outcome,) = bench.deliver("bob@posthouse.test")
+    assert outcome.status.enhanced in ("2.0.0", "5.2.2")
+
+
+def test_a_maildirsize_that_is_a_link_is_not_followed(bench: Bench) -> None:
+    box = bench.mail / "posthouse.test" / "bob"
+    box.mkdir(parents=True)
+    (box / "maildirsize").symlink_to("/etc/passwd")
+    (outcome,) = bench.deliver("bob@posthouse.test")
+    assert outcome.disposition is Disposition.DEFERRED

@@ -15,6 +15,9 @@ from support.folders import reachable_folder
 from support.instance import Instance
 from support.users import STRANGER, attempt_as, identity
 
+from mta.ipc.frames import encode
+from mta.ipc.messages import ReadFile
+
 pytestmark = pytest.mark.requires("root")
 
 USERS = {
@@ -23,10 +26,14 @@ USERS = {
     "cleanup": "mta",
     "rewrite": "mta",
     "lookup": "mta",
+    "pickup": "mta",
+    "showq": "mta",
     "smtp": "mtanet",
     "resolver": "mtanet",
     "outbound": "mtanet",
     "lmtp": "mtanet",
+    "local": "mta",
+    "mailuser": "root",
     "bounce": "mta",
     "error": "mta",
     "discard": "mta",
@@ -65,7 +72,7 @@ def _status(pid: int, name: str) -> set[int]:
     return set(map(int, line.split()[1:]))
 
 
-def test_each_row_runs_as_its_user_and_only_the_master_as_root(house: Instance) -> None:
+def test_each_row_runs_as_its_user_and_root_is_seldom_one(house: Instance) -> None:
     """All four uids and gids: nothing that could be taken back."""
     processes = house.processes()
     assert {process.service for process in processes} == {"", *USERS}
@@ -74,7 +81,9 @@ def test_each_row_runs_as_its_user_and_only_the_master_as_root(house: Instance) 
             uid, gid, groups = identity(USERS[process.service])
             assert _status(process.pid, "Uid") == {uid}
             assert _status(process.pid, "Gid") == {gid}
-            assert _status(process.pid, "Groups") == {gid, *groups}
+            # Root keeps the groups that the master was started with: they grant root nothing.
+            expected = {gid, *groups} if uid else _status(house.supervisord.pid, "Groups")
+            assert _status(process.pid, "Groups") == expected
         else:
             assert process.pid == house.supervisord.pid
             assert _status(process.pid, "Uid") == {0}
@@ -120,10 +129,73 @@ def test_a_delivery_agent_hears_the_queue_manager_alone(house: Instance) -> None
     house.wait_log("stranger", service="virtual", uid=identity("mtanet")[0])
 
 
+@pytest.mark.parametrize("user", ["mtanet", "vmail"])
+def test_who_becomes_users_hears_the_queues_owner_alone(house: Instance, user: str) -> None:
+    """vmail does not pass private/ at all; mtanet does, and is not heard."""
+    heard = attempt_as(user, "connect('private/mailuser').recv(1)", house.queue)
+    assert heard == {"mtanet": "b''", "vmail": "EACCES"}[user]
+    if user == "mtanet":
+        house.wait_log("stranger", service="mailuser", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize(
+    ("user", "answer"),
+    [("nobody", b"missing"), ("mta", b"4.3.5"), ("mtanet", b"4.3.5"), ("root", b"4.3.5")],
+)
+def test_who_becomes_users_becomes_none_of_the_house(
+    house: Instance, user: str, answer: bytes
+) -> None:
+    """Even if the queue's owner asks: nothing is gained by that, and nothing done as root."""
+    frame = encode(1, ReadFile(user, "/nowhere/.forward", 1000))
+    asked = f"(lambda it: [it.send({frame!r}), it.recv(1000)])(connect('private/mailuser'))"
+    assert answer.decode() in attempt_as("mta", asked, house.queue)
+
+
+def test_who_becomes_users_has_no_other_power(house: Instance) -> None:
+    """KILL, SETGID, SETUID: what it opens by mistake, it opens as any stranger would."""
+    (pid,) = house.pids("mailuser")
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines)
+    assert fields["CapEff"] == fields["CapPrm"] == f"{0b11100000:016x}"
+    assert fields["Threads"] == "1"
+
+
 @pytest.mark.parametrize("user", ["nobody", STRANGER])
 def test_the_open_socket_asks_who_comes(house: Instance, user: str) -> None:
     assert attempt_as(user, "connect('public/qmgr').recv(1)", house.queue) == "b''"
     house.wait_log("stranger", service="qmgr", uid=identity(user)[0])
+
+
+@pytest.mark.parametrize("user", ["mtanet", "vmail", "nobody", STRANGER])
+def test_everybody_may_leave_mail_and_nobody_sees_anothers(house: Instance, user: str) -> None:
+    """A file gets the folder's group, so that pickup reads it; names are not to be had."""
+    flags = "os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640"
+    others = house.queue / "maildrop" / ".1-of-another"
+    others.write_bytes(b"private")
+    others.chmod(0o640)
+    assert attempt_as(user, "os.listdir('maildrop')", house.queue) == "EACCES"
+    assert attempt_as(user, "os.open('maildrop/.1-of-another', os.O_RDONLY)", house.queue) == (
+        "EACCES"
+    )
+    for attempt in (
+        "os.unlink('maildrop/.1-of-another')",
+        "os.rename('maildrop/.1-of-another', 'maildrop/.2')",
+    ):
+        assert attempt_as(user, attempt, house.queue) in {"EPERM", "EACCES"}
+    own = house.queue / "maildrop" / f".1-of-{user}"
+    assert attempt_as(user, f"os.open('maildrop/{own.name}', {flags}) > 0", house.queue) == "True"
+    found = own.stat()
+    assert (found.st_uid, found.st_gid) == (identity(user)[0], identity("mta")[1])
+    own.unlink()
+    others.unlink()
+
+
+@pytest.mark.parametrize("user", ["vmail", "nobody", STRANGER])
+@pytest.mark.parametrize("service", ["pickup", "showq"])
+def test_everybody_may_speak_to_them(house: Instance, user: str, service: str) -> None:
+    heard = attempt_as(user, f"connect('public/{service}') and 'in'", house.queue)
+    assert heard == "in"
+    assert house.log_records("stranger", service=service) == []
 
 
 @pytest.mark.parametrize("user", ["mtanet", "nobody", STRANGER])

@@ -10,7 +10,9 @@ ledger    what was acknowledged, what arrived, and whether that is right
 message   a message that tells whether it is whole
 peer      the next host: takes, defers and refuses mail by recipient
 
-    torture  powercut  filesystems  faults  fulldisk  corruption  clock  soak      a package a proof
+    torture  powercut  filesystems  faults  fulldisk  corruption  maildrop  clock  soak
+
+            a package a proof
 
 A proof's short form is a test (tests/system/test_reliability.py).
 """

@@ -8,6 +8,8 @@ from reliability.corruption.prove import prove as corruption
 from reliability.faults.prove import prove as faults
 from reliability.filesystems.prove import prove as filesystems
 from reliability.fulldisk.prove import prove as fulldisk
+from reliability.maildrop.client import NEEDS as NAMESPACES
+from reliability.maildrop.prove import prove as maildrop
 from reliability.powercut.prove import prove as powercut
 from reliability.proof import Proof
 from reliability.soak.prove import prove as soak
@@ -69,6 +71,15 @@ PROOFS: Final[tuple[Proof, ...]] = (
         size=FULL,
         short=600,
         prove=corruption,
+    ),
+    Proof(
+        name="maildrop",
+        claim="What sendmail has left in a folder that hosts share is delivered, whoever dies.",
+        unit="messages",
+        size=10_000,
+        short=60,
+        prove=maildrop,
+        needs=NAMESPACES,
     ),
     Proof(
         name="clock",

@@ -29,7 +29,7 @@ class DaemonHouse:
         self._folder = TemporaryDirectory(prefix="mta-", dir="/tmp")
         directory = Path(self._folder.name)
         self.write_snapshot(directory)
-        self._listener = listen_ipc(directory, f"private/{self.service}")
+        self._listener = listen_ipc(directory, self.listener().removeprefix("ipc:"))
         self.daemon = DaemonProcess(
             program or ("-m", f"mta.daemons.{self.service}"),
             directory,

@@ -16,7 +16,9 @@ from pathlib import Path
 
 __all__ = ["PACKAGES", "PackageUnavailable", "unpacked"]
 
-PACKAGES = ("postfix", "exim4-daemon-light", "opensmtpd")
+PACKAGES = ("postfix", "exim4-daemon-light", "opensmtpd", "dovecot-lmtpd")
+# What a package needs besides libraries, and cannot be without.
+_COMPANIONS = {"dovecot-lmtpd": ("dovecot-core",)}
 _CACHE = Path(__file__).resolve().parents[2] / ".local" / "debian"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _TIMEOUT = 100.0  # seconds for one command
@@ -43,7 +45,8 @@ def unpacked(package: str) -> Path:
 def _fetch(package: str, place: Path) -> Path:
     downloads, root = place / "downloads", place / "root"
     downloads.mkdir()
-    _run("apt-get", "download", package, *_missing_libraries(package), cwd=downloads)
+    together = (package, *_COMPANIONS.get(package, ()))
+    _run("apt-get", "download", *together, *_missing_libraries(package), cwd=downloads)
     for name in ("bin", "lib", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")  # as on every Debian since 12

@@ -7,6 +7,12 @@
 set -eu
 package=$1 base=$2
 shift 2
+# What other tests have mounted just now was copied as well, and would be in use as long as we run.
+while read -r device place _; do
+    case $device in
+    /dev/loop*) umount --lazy "$place" ;;
+    esac
+done </proc/self/mounts
 mount -t overlay overlay -o "ro,lowerdir=$package/usr:/usr" /usr
 mount -t overlay overlay -o "ro,lowerdir=$base/etc:$package/etc:/etc" /etc
 mount --bind "$base/run" /run

@@ -44,7 +44,16 @@ def _values(info: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR091
                 info.le if info.le is not None else 2**63 - 1,
             )
         case inspect.FloatType():
-            return st.floats(allow_nan=False)
+            return st.floats(
+                info.ge if info.ge is not None else info.gt,
+                info.le,
+                exclude_min=info.gt is not None,
+                allow_nan=False,
+            )
+        case inspect.LiteralType():
+            return st.sampled_from(list(info.values))
+        case inspect.TupleType():
+            return st.tuples(*map(_values, info.item_types))
         case inspect.BytesType():
             return st.binary(max_size=info.max_length)
         case inspect.BoolType():

@@ -2,10 +2,11 @@
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "kill", "processes_in"]
+__all__ = ["Process", "kill", "processes_in", "running"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ def processes_in(directory: Path) -> list[Process]:
     where = str(directory.resolve())
     pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
     return [process for pid in pids if (process := _look(pid, where)) is not None]
+
+
+def running(word: str) -> list[int]:
+    """The processes that have the text in their command lines, ourselves left out."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with suppress(OSError):
+                if word.encode() in Path("/proc", name, "cmdline").read_bytes():
+                    found.append(int(name))
+    return found
 
 
 def _look(pid: int, where: str) -> Process | None:

@@ -14,9 +14,9 @@ _CORE = {
     *("bounce", "discard"),
 }
 ROWS: Final[dict[str, set[str]]] = {
-    "hub": _CORE | {"error", "lmtp", "virtual"},
+    "hub": _CORE | {"error", "lmtp", "local", "mailuser", "pickup", "showq", "virtual"},
     "relay": _CORE | {"error"},
-    "null_client": _CORE,
+    "null_client": _CORE | {"pickup", "showq"},
     "maildrop_client": set(),
 }
 # What main.yml has to say for each, beside places and names.

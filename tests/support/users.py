@@ -12,7 +12,7 @@ from typing import Final
 
 from support.needs import missing
 
-__all__ = ["STRANGER", "attempt_as", "identity", "ordinary_user"]
+__all__ = ["STRANGER", "attempt_as", "identity", "new_user", "ordinary_user"]
 
 STRANGER: Final = "54321"  # a uid without a name, a group or anything of its own
 
@@ -72,3 +72,20 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextlib.contextmanager
+def new_user(home: Path, *groups: str) -> Iterator[pwd.struct_passwd]:
+    """A user of this host, gone afterwards, with a group of the same name and these; for root."""
+    name = f"mta-{os.urandom(4).hex()}"
+    further = ("--groups", ",".join(groups)) if groups else ()
+    options = ("--no-create-home", "--home-dir", str(home), "--user-group", *further)
+    path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    subprocess.run(["useradd", *options, name], check=True, env=path)
+    try:
+        entry = pwd.getpwnam(name)
+        home.mkdir(mode=0o755)
+        os.chown(home, entry.pw_uid, entry.pw_gid)
+        yield entry
+    finally:
+        subprocess.run(["userdel", "--force", name], check=True, env=path, capture_output=True)

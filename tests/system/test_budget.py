@@ -37,7 +37,7 @@ RECEIVING = {
     "cleanup": Limit(calls=19, frames=2.5),  # to smtpd and to qmgr
     "rewrite": Limit(calls=2, frames=0.5),  # others remember its answers
     "qmgr": Limit(calls=21, frames=1.5),
-    "virtual": Limit(calls=38, frames=1.5),
+    "virtual": Limit(calls=40, frames=1.5),
     "log": Limit(calls=39, frames=0.5),  # 7 for each of 5 lines, which seldom share a wake-up
 }
 RELAYING = {"outbound": Limit(calls=14, frames=1.5)}  # in a session that is kept

@@ -71,6 +71,8 @@ def test_what_is_checked_runs(instance: Instance, choose: Choice) -> None:
     assert len(chosen) > 40
     least, most = sorted((chosen["minimal_backoff_time"], chosen["maximal_backoff_time"]))
     chosen |= {"minimal_backoff_time": least, "maximal_backoff_time": most}
+    longest = max(chosen["delivery_timeout"], chosen["command_time_limit"] + 1)
+    chosen |= {"delivery_timeout": longest}
     instance.configure(chosen)
     checked = instance.mta("check")
     assert checked.stdout.startswith("valid: ")

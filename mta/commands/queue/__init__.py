@@ -1,6 +1,7 @@
 """`mta queue`: look at the queue's messages, and act on those that are meant.
 
     list show cat    look                                            (mta.commands.queue.look)
+    mailq            list for programs that know Postfix's           (mailq)
     hold release     keep from being delivered, and let go again     (hold)
     delete           remove for good                                 (delete)
     requeue          put through cleanup again                       (requeue)
@@ -8,7 +9,7 @@
     bounce           return to the sender                            (bounce)
 
 Which messages: ids or criteria (arguments, choice, selection). What is done to each, and what is
-said of it: work. The first two rows and delete work on the files themselves, whether or not the
+said of it: work. The first three rows and delete work on the files themselves, whether or not the
 system runs.
 
     EX_DATAERR (65)       the queue file is damaged
@@ -27,6 +28,7 @@ from mta.commands.queue.delete import delete
 from mta.commands.queue.flush import flush
 from mta.commands.queue.hold import hold, release
 from mta.commands.queue.look import cat, list_messages, show
+from mta.commands.queue.mailq import mailq
 from mta.commands.queue.requeue import requeue
 
 __all__ = ["queue"]
@@ -37,5 +39,5 @@ def queue() -> None:
     """Look at the mail queue and act on it."""
 
 
-for _command in (list_messages, show, cat, hold, release, requeue, bounce, delete, flush):
+for _command in (list_messages, mailq, show, cat, hold, release, requeue, bounce, delete, flush):
     queue.add_command(_command)

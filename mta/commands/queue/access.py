@@ -14,7 +14,13 @@ from mta.queue.queue_id import is_queue_id
 from mta.queue.reader import StoredMessage
 from mta.queue.store import QueueStore
 
-__all__ = ["failure", "find", "opened"]
+__all__ = ["failure", "find", "may_read", "opened"]
+
+
+def may_read(options: Target) -> bool:
+    """Whether this user may read the queue himself, or there is none: `opened` tells of that."""
+    folder = os.path.join(options.queue_directory, STATES[0])
+    return not os.path.exists(folder) or os.access(folder, os.R_OK | os.X_OK)
 
 
 @contextmanager

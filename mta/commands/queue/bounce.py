@@ -14,10 +14,11 @@ from mta.commands.queue.access import opened
 from mta.commands.queue.arguments import chooses
 from mta.commands.queue.choice import Choice, locate
 from mta.commands.queue.verb import NotDone, Verb
-from mta.commands.queue.view import Entry, printable
+from mta.commands.queue.view import printable
 from mta.commands.queue.work import perform
 from mta.proto.status import MailError
 from mta.queue.claim import claimed
+from mta.queue.entry import Entry
 from mta.queue.errors import QueueFileMissing
 from mta.queue.store import QueueStore
 

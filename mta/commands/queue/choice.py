@@ -16,7 +16,8 @@ from mta.commands.output import as_text
 from mta.commands.progress import Counted
 from mta.commands.queue.selection import Criteria, matches
 from mta.commands.queue.verb import NotDone, Verb
-from mta.commands.queue.view import Entry, entries, entry_of, entry_table
+from mta.commands.queue.view import entry_table
+from mta.queue.entry import Entry, entries, entry_of
 from mta.queue.layout import STATES
 from mta.queue.queue_id import is_queue_id
 from mta.queue.store import QueueStore
@@ -52,7 +53,7 @@ class Choice:
             return [entry for entry in found if verb.accepts(entry)], []
         wanted: list[Entry] = []
         problems: list[NotDone] = []
-        for queue_id in dict.fromkeys(_given(self.queue_ids)):
+        for queue_id in self.given():
             entry = locate(store, queue_id)
             if entry is None:
                 problems.append(NotDone.unknown(queue_id))
@@ -61,6 +62,10 @@ class Choice:
             else:
                 problems.append(verb.objection(entry))
         return wanted, problems
+
+    def given(self) -> Iterable[str]:
+        """The ids that were named, each once."""
+        return dict.fromkeys(_given(self.queue_ids))
 
     def confirm(self, count: int, verb: Verb) -> None:
         """Ask whether the messages that criteria chose are meant; click.Abort if they are not."""

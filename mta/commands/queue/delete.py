@@ -7,8 +7,8 @@ from mta.commands.queue.access import opened
 from mta.commands.queue.arguments import chooses
 from mta.commands.queue.choice import Choice
 from mta.commands.queue.verb import Verb
-from mta.commands.queue.view import Entry
 from mta.commands.queue.work import perform
+from mta.queue.entry import Entry
 from mta.queue.layout import STATES
 
 __all__ = ["delete"]

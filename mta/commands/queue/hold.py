@@ -13,9 +13,9 @@ from mta.commands.queue.access import opened
 from mta.commands.queue.arguments import chooses
 from mta.commands.queue.choice import Choice
 from mta.commands.queue.verb import Verb
-from mta.commands.queue.view import Entry
 from mta.commands.queue.work import perform
 from mta.queue.claim import claimed
+from mta.queue.entry import Entry
 
 __all__ = ["hold", "release"]
 

@@ -17,11 +17,11 @@ from mta.commands.queue.access import opened
 from mta.commands.queue.arguments import chooses
 from mta.commands.queue.choice import Choice
 from mta.commands.queue.verb import NotDone, Verb
-from mta.commands.queue.view import Entry
 from mta.commands.queue.work import perform
 from mta.proto.envelope import Recipient
 from mta.proto.status import Disposition, MailError
 from mta.queue.claim import claimed
+from mta.queue.entry import Entry
 from mta.queue.reader import StoredMessage
 
 if TYPE_CHECKING:

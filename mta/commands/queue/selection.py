@@ -8,7 +8,7 @@ no sender and no recipient is known, so that it meets no criterion that asks for
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mta.commands.queue.view import Entry
+from mta.queue.entry import Entry, domain_of
 from mta.queue.layout import State
 
 __all__ = ["Criteria", "matches"]
@@ -48,7 +48,7 @@ def _answers(criteria: Criteria, entry: Entry, now: float) -> Iterator[bool]:
         yield any(address.casefold() == wanted for address in entry.recipients)
     if criteria.domain is not None:
         wanted = criteria.domain.casefold()
-        yield any(_domain_of(address) == wanted for address in entry.recipients)
+        yield any(domain_of(address) == wanted for address in entry.recipients)
     if criteria.reason is not None:
         wanted = criteria.reason.casefold()
         yield any(wanted in text.casefold() for text in (entry.reason, *entry.statuses))
@@ -56,10 +56,5 @@ def _answers(criteria: Criteria, entry: Entry, now: float) -> Iterator[bool]:
 
 def _is_sender(wanted: str, sender: str) -> bool:
     if wanted.startswith("@"):
-        return _domain_of(sender) == wanted[1:].casefold()
+        return domain_of(sender) == wanted[1:].casefold()
     return sender.casefold() == wanted.casefold()
-
-
-def _domain_of(address: str) -> str:
-    """The domain in folded case; empty where there is none, and so of the null sender."""
-    return address.rpartition("@")[2].casefold() if "@" in address else ""

@@ -3,7 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from mta.commands.queue.view import Entry, printable
+from mta.commands.queue.view import printable
+from mta.queue.entry import Entry
 from mta.queue.layout import State
 
 __all__ = ["NotDone", "Unanswered", "Verb"]

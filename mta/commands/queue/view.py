@@ -4,7 +4,6 @@ Queue files are read as the gossip they are: what is damaged is listed as such, 
 wrote is shown without control characters.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,40 +12,26 @@ from typing import Final
 from mta.commands.output import table
 from mta.proto.envelope import Recipient
 from mta.proto.headers import HeaderScanner
-from mta.queue.errors import QueueFileError, QueueFileIncomplete, QueueFileMissing
+from mta.queue.entry import Entry
 from mta.queue.journal import Attempted
-from mta.queue.layout import STATES, State, path_of
-from mta.queue.queue_id import arrival_time
+from mta.queue.layout import State
 from mta.queue.reader import StoredMessage
-from mta.queue.store import QueueStore
 
 __all__ = [
+    "DamagedFiles",
     "Details",
-    "Entry",
     "details",
-    "entries",
-    "entry_of",
     "entry_table",
     "message_lines",
     "printable",
 ]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of the list; the names are those of the JSON form."""
+class DamagedFiles:
+    """How many files a list left out; known at its end."""
 
-    queue_id: str
-    state: State
-    size: int  # octets of the content
-    arrived: float  # seconds since the epoch
-    attempts: int
-    next_attempt: float  # seconds since the epoch; 0 = as soon as possible
-    sender: str
-    recipients: tuple[str, ...]  # those that are not finished
-    statuses: tuple[str, ...]  # the last word on each of them, empty for one that was not tried
-    reason: str  # of the last deferral; of a damaged file, what is wrong with it
-    damaged: bool
+    def __init__(self) -> None:
+        self.count = 0
 
 
 @dataclass(frozen=True)
@@ -78,57 +63,6 @@ class Details:
     service: str
     recipients: tuple[RecipientDetails, ...]
     header: str
-
-
-def entries(store: QueueStore, states: Iterable[State] = STATES) -> Iterator[Entry]:
-    """The messages in these states, in no order; a damaged file is an entry too."""
-    for state in states:
-        for queue_id in store.scan(state):
-            entry = entry_of(store, state, queue_id)
-            if entry is not None:  # else it was delivered meanwhile, or is not yet there
-                yield entry
-
-
-def entry_of(store: QueueStore, state: State, queue_id: str) -> Entry | None:
-    """One message; None if there is no complete file of that name."""
-    try:
-        with store.open_message(state, queue_id) as message:
-            return _entry(message)
-    except (QueueFileMissing, QueueFileIncomplete):
-        return None
-    except QueueFileError as error:
-        try:
-            return _damaged_entry(store, state, queue_id, error.reason)
-        except FileNotFoundError:
-            return None
-
-
-def _entry(message: StoredMessage) -> Entry:
-    done, outcomes = message.done, message.outcomes
-    left = {
-        index: recipient.address
-        for index, recipient in enumerate(message.envelope.recipients)
-        if index not in done
-    }
-    return Entry(
-        queue_id=message.queue_id,
-        state=message.state,
-        size=message.content_length,
-        arrived=message.envelope.arrived,
-        attempts=message.attempts,
-        next_attempt=message.next_attempt,
-        sender=message.envelope.sender,
-        recipients=tuple(left.values()),
-        statuses=tuple(str(outcomes[index].status) if index in outcomes else "" for index in left),
-        reason=message.reason,
-        damaged=False,
-    )
-
-
-def _damaged_entry(store: QueueStore, state: State, queue_id: str, reason: str) -> Entry:
-    found = os.stat(path_of(state, queue_id), dir_fd=store.descriptor, follow_symlinks=False)
-    arrived = arrival_time(queue_id)
-    return Entry(queue_id, state, found.st_size, arrived, 0, 0.0, "", (), (), reason, damaged=True)
 
 
 def details(message: StoredMessage) -> Details:

@@ -17,7 +17,7 @@ from mta.commands.progress import Counted
 from mta.commands.queue.access import failure
 from mta.commands.queue.choice import Choice, locate, print_entries
 from mta.commands.queue.verb import NotDone, Unanswered, Verb
-from mta.commands.queue.view import Entry
+from mta.queue.entry import Entry
 from mta.queue.errors import (
     QueueFileBusy,
     QueueFileCorrupt,

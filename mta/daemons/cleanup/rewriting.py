@@ -24,7 +24,7 @@ from mta.config.parameters import Parameters
 from mta.ipc.messages import AddressRole
 from mta.ipc.rewrite import RewriteClient
 from mta.proto.addressfields import AddressFields, FieldAddress, FieldClass
-from mta.proto.envelope import Envelope, Origin, Recipient
+from mta.proto.envelope import FORWARDED, Envelope, Origin, Recipient
 from mta.proto.relay import Client, Networks
 from mta.proto.status import MailError, temporary
 
@@ -65,7 +65,8 @@ class Rules:
     def is_local(self, origin: Origin) -> bool:
         """Whether a message from there is treated as one that this host makes."""
         client = Client(origin.client_address, origin.client_port)
-        return not client.address or client in self._local_clients
+        is_ours = not client.address or client in self._local_clients
+        return is_ours and origin.protocol != FORWARDED
 
 
 class RewriteStage:
@@ -75,7 +76,8 @@ class RewriteStage:
         self.envelope = envelope
         self.section = section
         self._rules = rules
-        self._is_internal = not envelope.origin.protocol  # a report: no client brought it
+        # A report, or a message that has been here before: no client brought it.
+        self._is_internal = envelope.origin.protocol in ("", FORWARDED)
         self._is_local = rules.is_local(envelope.origin)
         self._copies: dict[str, None] = {}  # addresses, in order
         self._answers = 0

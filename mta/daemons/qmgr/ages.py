@@ -61,8 +61,9 @@ class WallClock:
         spans = (present, *reversed(self._past))
         for span in spans:
             birth = arrived - span.ahead
-            begins = span.begin - span.drift - _SLACK <= birth or span is spans[-1]
-            if begins and birth <= span.end + _SLACK:
+            off = span.drift + _SLACK
+            begins = span.begin - off <= birth or span is spans[-1]
+            if begins and birth <= span.end + off:
                 return birth
         return arrived - self._ahead
 

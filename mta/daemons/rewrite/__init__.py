@@ -55,9 +55,9 @@ DIAGNOSTICS
 CONFIGURATION PARAMETERS
     append_dot_mydomain canonical_classes canonical_maps default_transport double_bounce_sender
     ipc_timeout local_recipient_maps local_transport masquerade_classes masquerade_domains
-    masquerade_exceptions mydestination mydomain myhostname myorigin propagate_unmatched_extensions
-    recipient_bcc_maps recipient_canonical_maps recipient_delimiter relay_domains
-    relay_recipient_maps relay_transport relayhost relocated_maps sender_bcc_maps
+    masquerade_exceptions mydestination mydomain myhostname myorigin owner_request_special
+    propagate_unmatched_extensions recipient_bcc_maps recipient_canonical_maps recipient_delimiter
+    relay_domains relay_recipient_maps relay_transport relayhost relocated_maps sender_bcc_maps
     sender_canonical_maps sender_dependent_relayhost_maps smtp_generic_maps transport_maps
     virtual_alias_domains virtual_alias_expansion_limit virtual_alias_maps
     virtual_alias_recursion_limit virtual_mailbox_domains virtual_mailbox_maps virtual_transport

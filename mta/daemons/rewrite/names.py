@@ -21,7 +21,9 @@ class Names:
         self.hostname = parameters.myhostname
         self.origin = parameters.myorigin or parameters.myhostname
         self.extensions = Extensions.of(
-            parameters.recipient_delimiter, parameters.double_bounce_sender
+            parameters.recipient_delimiter,
+            parameters.double_bounce_sender,
+            lists=parameters.owner_request_special,
         )
         self._double_bounce = f"{parameters.double_bounce_sender}@{self.hostname}".lower()
         self._appended = f".{_domain(parameters)}" if parameters.append_dot_mydomain else ""

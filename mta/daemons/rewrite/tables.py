@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mta.config.parameters import Parameters
-from mta.ipc.maps import Finder, LocalMaps, Maps, ServedMaps, identity_of
-from mta.lookup.open import open_table
-from mta.lookup.syntax import parse
+from mta.ipc.maps import Finder, Maps, ServedMaps, identity_of, open_maps
 
 __all__ = ["PARAMETERS", "Tables", "open_tables"]
 
@@ -57,9 +55,7 @@ def open_tables(parameters: Parameters, generation: int, finder: Finder) -> Tabl
     """The tables that a configuration names; those that may block are the finder's."""
     maps: dict[str, Maps] = {}
     for parameter in PARAMETERS:
-        names = [parse(text) for text in getattr(parameters, parameter)]
-        if any(name.blocking for name in names):
-            maps[parameter] = ServedMaps(parameter, finder)
-        elif names:
-            maps[parameter] = LocalMaps(parameter, [open_table(name) for name in names])
+        found = open_maps(parameter, getattr(parameters, parameter), finder)
+        if found is not None:
+            maps[parameter] = found
     return Tables(maps, generation)

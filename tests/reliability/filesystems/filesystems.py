@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Final
 
+from support.waiting import wait_until
+
 __all__ = ["FILE_SYSTEMS", "FileSystem", "forget", "inspect", "make"]
 
 _SHOWN: Final = 1000  # characters
@@ -53,6 +55,13 @@ def inspect(kind: FileSystem, device: str) -> str:
 
 
 def forget(kind: FileSystem, device: str) -> None:
-    """Let the kernel forget a device that comes no more: btrfs knows them by their content."""
+    """Let the kernel forget a device that comes no more: btrfs knows them by their content.
+
+    A mount namespace that was copied just now may have it mounted for a moment longer.
+    """
     if kind.forget:
-        subprocess.run([*kind.forget, device], check=True, capture_output=True)
+        wait_until(lambda: _succeeds(*kind.forget, device), f"{kind.name}'s leave of {device}")
+
+
+def _succeeds(*command: str) -> bool:
+    return not subprocess.run(command, capture_output=True, check=False).returncode

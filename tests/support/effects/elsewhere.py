@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import grp
+import math
 import os
 import pwd
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from unittest import mock
+
+from msgspec.structs import replace
 
 from mta.commands.host import keepers_of
 from mta.config.render import render_supervisord
@@ -15,12 +19,16 @@ from mta.daemons.bounce.story import addressee, returned
 from mta.daemons.cleanup.message import IncomingMessage
 from mta.daemons.cleanup.rewriting import Rules
 from mta.daemons.log.handler import LogHandler
+from mta.daemons.pipe.runs import Runs
 from mta.daemons.resolver.handler import ResolverHandler
-from mta.daemons.virtual import VirtualMailboxes
+from mta.daemons.virtual.mailboxes import VirtualMailboxes
+from mta.daemons.virtual.places import Place, Places
 from mta.delivery.content import ContentReader
+from mta.ipc.maps import open_maps
 from mta.ipc.messages import Begin, Deliver, DeliverRecipient
 from mta.master.plugin.table import load_table
 from mta.master.plugin.throttle import Throttle
+from mta.master.sandbox import Needs, _granted_to_commands
 from mta.proto.envelope import Origin, Recipient
 from mta.proto.status import MailError, ReportKind
 from mta.queue.layout import table
@@ -32,16 +40,23 @@ from support.queue_files import enqueue
 
 __all__ = [
     "content_refused",
+    "delivered_again",
     "delivered_to",
+    "delivered_to_mbox",
+    "delivered_while_locked",
     "group_of_private_sockets",
     "home_of_all_processes",
     "log_lines",
     "longest_pause_of_a_failing_row",
     "name_servers",
     "owner_of_queue_files",
+    "patience",
+    "piped",
+    "place_in",
     "reporting",
     "returned_whole",
     "time_to_check_in",
+    "writable_for_commands",
 ]
 
 _ORIGIN = Origin("ESMTP", "192.0.2.1", 40000, "client.example", "smtp")
@@ -88,21 +103,83 @@ def reporting(scene: Scene) -> tuple[str, str]:
 # virtual, resolver
 
 
-def delivered_to(scene: Scene) -> str:
-    """What virtual says of a message for bob@posthouse.test, but for the file's name."""
+_BOB = DeliverRecipient(0, "bob@posthouse.test", "")
+
+
+@contextlib.contextmanager
+def _request(scene: Scene) -> Iterator[tuple[Deliver, ContentReader]]:
+    """A message for bob@posthouse.test."""
     path = scene.folder / "content"
     path.write_bytes(b"Subject: x\r\n\r\nbody\r\n")
-    to = DeliverRecipient(0, "bob@posthouse.test", "")
-    request = Deliver("B" * 22, "a@example.org", (to,), "posthouse.test", 0.0, 0, 20)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        content = ContentReader(descriptor, 0, path.stat().st_size)
-        said = str(VirtualMailboxes(scene.parameters).deliver(request, to, content))
-    except MailError as error:
-        said = str(error.status)
-    finally:
-        os.close(descriptor)
+    with path.open("rb") as file:
+        request = Deliver("B" * 22, "a@example.org", (_BOB,), "posthouse.test", 0.0, 0, 20)
+        yield request, ContentReader(file.fileno(), 0, path.stat().st_size)
+
+
+def _put(scene: Scene, place: Place) -> str:
+    """What virtual says of the message, but for the file's name."""
+    with _request(scene) as (request, content):
+        try:
+            said = str(VirtualMailboxes(scene.parameters).deliver(request, _BOB, content, place))
+        except MailError as error:
+            said = str(error.status)
     return said.replace(str(scene.folder), "").partition("/new/")[0]
+
+
+def place_in(maps: str) -> Callable[[Scene], str]:
+    """Where virtual looks for bob+x@posthouse.test with such a table."""
+
+    def look(scene: Scene) -> str:
+        found = open_maps("virtual_mailbox_maps", [maps], mock.Mock())
+        try:
+            place = asyncio.run(Places(scene.parameters, found).find("bob+x@posthouse.test"))
+        except MailError as error:
+            return str(error.status)
+        return "/".join(place.names)
+
+    return look
+
+
+def delivered_to(scene: Scene) -> str:
+    return _put(scene, Place(("posthouse.test", "bob"), is_maildir=True))
+
+
+def delivered_to_mbox(scene: Scene) -> str:
+    return _put(scene, Place(("bob",), is_maildir=False))
+
+
+def delivered_while_locked(scene: Scene) -> str:
+    """What becomes of mail for an mbox with a lock file, ten minutes old."""
+    lock = scene.folder / "bob.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - 600, time.time() - 600))
+    return delivered_to_mbox(scene)
+
+
+def patience(scene: Scene) -> tuple[float, float]:
+    """How long locks are waited for, and the longest pause between two attempts."""
+    found = VirtualMailboxes(scene.parameters)._patience
+    return found.longest, found.pause
+
+
+def delivered_again(scene: Scene) -> str:
+    """What virtual says of the second message for a Maildir."""
+    delivered_to(scene)
+    return delivered_to(scene)
+
+
+def piped(scene: Scene) -> str:
+    """What the row `list` says of the message, which has two recipients and the null sender."""
+    with _request(scene) as (request, content):
+        both = tuple(DeliverRecipient(n, f"{n}+X@posthouse.test", "") for n in (0, 1))
+        bounce = replace(request, sender="", recipients=both)
+        results = Runs(scene.parameters, "list", {}).deliver(bounce, math.inf, content)
+    said = "; ".join(dict.fromkeys(str(result.status) for result in results))
+    return said.replace(str(scene.folder), "").removeprefix("250 2.0.0 delivered via list service ")
+
+
+def writable_for_commands(scene: Scene) -> tuple[str, ...]:
+    return _granted_to_commands(Needs(commands="$pipe_writable"), scene.parameters)[1]
 
 
 def name_servers(scene: Scene) -> list[str]:
@@ -197,3 +274,6 @@ def longest_pause_of_a_failing_row(scene: Scene) -> float:
     for number in range(20):
         pause = throttle.failed(number * 10_000.0, longest)
     return pause
+
+
+# sendmail

@@ -27,6 +27,7 @@ _ROWS: Final[tuple[dict[str, object], ...]] = (
     {"name": "smtp", "daemon": "smtpd", "listen": [f"inet:127.0.0.2:{PORT}"]},
     {"name": "outbound", "daemon": "smtp", "listen": ["ipc:private/outbound"]},
     {"name": "virtual", "daemon": "virtual", "listen": ["ipc:private/virtual"]},
+    {"name": "local", "daemon": "local", "listen": ["ipc:private/local"]},
 )
 _GRACE: Final = 0.005  # seconds for the kernel, before a wait is taken for one of time alone
 

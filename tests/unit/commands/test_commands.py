@@ -22,7 +22,8 @@ NO_CHANGES: dict[str, list[str]] = {
 def test_check_of_a_valid_configuration(run_mta: RunMta, folder: ConfigurationFolder) -> None:
     assert run_mta("check").stdout == (
         "valid: profile hub, services "
-        "log qmgr smtp cleanup rewrite lookup resolver outbound lmtp virtual bounce error discard\n"
+        "log qmgr smtp pickup showq cleanup rewrite lookup resolver outbound lmtp virtual local "
+        "mailuser bounce error discard\n"
     )
     assert not folder.queue.exists()
 

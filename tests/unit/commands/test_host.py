@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,6 +16,8 @@ from support.certificates import make_pair
 from support.commands import RunMta
 from support.configuration import ConfigurationFolder
 from support.instance import separated
+
+from mta.commands import host as commands_host
 
 NOBODY = 65534
 
@@ -188,6 +191,26 @@ ROOTS = (
         "vmail:vmail, chmod 0700",
     ),
     Plant(
+        "a maildrop that its users may list",
+        "queue/maildrop",
+        chmod(0o3777),
+        "expected owner mta, group mta, mode 3733, got mta mta 3777; " + RENDER,
+        mended=True,
+    ),
+    Plant(
+        "a shared maildrop whose files pickup cannot read",
+        "drop",
+        chmod(0o1733),
+        "expected owner mta, group mta, mode 3733, got mta mta 1733; mount it, or chown mta:mta, "
+        "chmod 3733",
+    ),
+    Plant(
+        "a shared maildrop that is not mounted",
+        "drop",
+        Path.rmdir,
+        "expected a directory, got nothing; mount the file server's, or make one",
+    ),
+    Plant(
         "parameters of somebody else",
         "etc/main.yml",
         chown("mta", "mta"),
@@ -247,13 +270,17 @@ def host(folder: ConfigurationFolder, run_mta: RunMta) -> Path:
     base = folder.directory.parent
     (base / "mail").mkdir(mode=0o700)
     (base / "tables").mkdir()
+    (base / "drop").mkdir()
     (base / "tables" / "relocated").write_text("old@posthouse.test new@example.org\n")
     pair = make_pair(base / "tls")
     pair.key.chmod(0o640)
     if separated():
         shutil.chown(base / "mail", "vmail", "vmail")
         shutil.chown(pair.key, "root", "mtatls")
+        shutil.chown(base / "drop", "mta", "mta")
+    (base / "drop").chmod(0o3733)
     folder.main(
+        f"maildrop_directory: {base}/drop\n"
         "virtual_mailbox_domains: [posthouse.test]\n"
         "smtpd_tls_security_level: may\n"
         f"smtpd_tls_cert_file: {pair.certificate}\n"
@@ -268,6 +295,22 @@ def test_a_healthy_host(host: Path, run_mta: RunMta) -> None:
     assert host.exists()
     assert run_mta("check", "--host").stderr == ""
     assert json.loads(run_mta("check", "--host", "--json").stdout)["host"] == []
+
+
+def test_a_file_server_that_is_away_is_only_a_warning(
+    host: Path, run_mta: RunMta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the system runs without it, and nobody waits for it."""
+
+    def away(path: str, timeout: float) -> NoReturn:
+        raise TimeoutError(f"no answer within {timeout:g} s")
+
+    monkeypatch.setattr(commands_host, "open_distant", away)
+    said = run_mta("check", "--host").stderr
+    assert said == (
+        f"{host}/drop: warning: expected a directory, got no answer within 1 s; "
+        "see to the file server\n"
+    )
 
 
 def test_before_the_first_rendering_there_is_nothing_to_judge(

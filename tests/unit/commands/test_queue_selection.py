@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.commands.queue.selection import Criteria, matches
-from mta.commands.queue.view import Entry
+from mta.queue.entry import Entry
 from mta.queue.layout import STATES
 
 NOW = 1_700_000_000.0

@@ -13,10 +13,12 @@ from mta.config.parameters import Parameters
 from mta.config.reference import parameters_reference
 from mta.config.table import daemons
 from mta.config.uses import uses
+from mta.submission.place import Terms
 
 ROOT = Path(mta.__file__).parent
 NAMES = frozenset(Parameters.__struct_fields__)
 MASTER = "master"
+SENDMAIL = "sendmail"  # a program, not a row
 TERMS = "mta.config.smtp_terms"  # what smtpd makes of its parameters, and `mta check` of smtpd
 # What a daemon's code reads, and the daemon does not use.
 OF_NO_USE = {
@@ -142,9 +144,13 @@ def test_the_master_reads_what_is_said_of_it() -> None:
     assert declared_of(MASTER) <= read
 
 
+def test_sendmail_reads_what_is_said_of_it() -> None:
+    assert declared_of(SENDMAIL) == NAMES & {*Terms.__struct_fields__}
+
+
 def test_users_are_daemons_that_there_are() -> None:
     users = {user for used in uses().values() for user in used.by}
-    assert users <= daemons() | {MASTER}
+    assert users <= daemons() | {MASTER, SENDMAIL}
     assert all(used.by for used in uses().values()), "a parameter that nobody uses is none"
 
 

@@ -52,9 +52,9 @@ def test_the_master_itself(folder: ConfigurationFolder, monkeypatch: pytest.Monk
 
 def test_rows_are_programs(folder: ConfigurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = programs(read_by_supervisor(folder, monkeypatch))
-    agents = {"virtual", "outbound", "lmtp", "error", "discard"}
+    agents = {"virtual", "local", "outbound", "lmtp", "error", "discard"}
     services = {"log", "qmgr", "smtp", "cleanup", "rewrite", "lookup", "resolver", "bounce"}
-    assert set(found) == {*services, *agents, "reload_"}
+    assert set(found) == {*services, "mailuser", "pickup", "showq", *agents, "reload_"}
     slots = found["smtp"].process_configs
     assert [slot.name for slot in slots] == [f"smtp_{number:03d}" for number in range(20)]
     slot = slots[0]
@@ -84,8 +84,8 @@ def test_supervisor_ends_programs_in_the_order_of_the_drain(
     """Highest priority first: no mail in, then the scheduler, the agents, the rest, the log."""
     groups = sorted(read_by_supervisor(folder, monkeypatch).process_group_configs, reverse=True)
     order = [group.name for group in groups if group.name != "reload_"]
-    assert order[:2] == ["smtp", "qmgr"]
-    assert set(order[2:5]) == {"virtual", "outbound", "lmtp"}
+    assert order[:3] == ["smtp", "pickup", "qmgr"]
+    assert set(order[3:7]) == {"virtual", "local", "outbound", "lmtp"}
     assert order[-1] == "log"
 
 

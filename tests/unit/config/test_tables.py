@@ -52,8 +52,9 @@ def test_sound_tables(folder: ConfigurationFolder, tmp_path: Path) -> None:
         (
             "hash:/etc/aliases",
             (
-                "at character 1: expected TYPE:NAME with a type of cdb, cidr, inline, pcre, "
-                'pipemap, regexp, socketmap, sqlite, static, texthash, unionmap, got "hash"'
+                "at character 1: expected TYPE:NAME with a type of aliases, cdb, cidr, inline, "
+                "pcre, pipemap, regexp, socketmap, sqlite, static, texthash, unionmap, unix, "
+                'got "hash"'
             ),
         ),
         ("inline:{a}", "at character 10: expected = after the key, got nothing"),

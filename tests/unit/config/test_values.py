@@ -131,15 +131,17 @@ def row(text: str) -> str:
             "virtual_mailbox_domains: [a.test]\nvirtual_transport: virtuall",
             (
                 "6:20: main.virtual_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "virtuall"; did you mean "virtual"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
+                "qmgr, resolver, rewrite, showq, smtp, "
+                'virtual), got "virtuall"; did you mean "virtual"?'
             ),
         ),
         (
             "relay_domains: [a.test]\nrelay_transport: relay",
             (
                 "6:18: main.relay_transport: expected a row of the service table (bounce, cleanup, "
-                "discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, smtp, "
+                "discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, qmgr, "
+                "resolver, rewrite, showq, smtp, "
                 'virtual), got "relay"'
             ),
         ),
@@ -165,8 +167,9 @@ def row(text: str) -> str:
             "default_transport: rewriter",
             (
                 "5:20: main.default_transport: expected a row of the service table (bounce, "
-                "cleanup, discard, error, lmtp, log, lookup, outbound, qmgr, resolver, rewrite, "
-                'smtp, virtual), got "rewriter"; did you mean "rewrite"?'
+                "cleanup, discard, error, lmtp, local, log, lookup, mailuser, outbound, pickup, "
+                "qmgr, resolver, rewrite, showq, smtp, "
+                'virtual), got "rewriter"; did you mean "rewrite"?'
             ),
         ),
         (
@@ -444,7 +447,8 @@ def test_mistakes_in_a_row(folder: ConfigurationFolder, text: str, problem: str)
             "profile: hub\nservices: {virtul: {enabled: false}}\n",
             (
                 "2:12: services.virtul.daemon: expected a daemon (bounce, cleanup, discard, "
-                "error, lmtp, log, lookup, qmgr, resolver, rewrite, smtp, smtpd, virtual), for "
+                "error, lmtp, local, log, lookup, mailuser, pickup, pipe, qmgr, resolver, rewrite, "
+                "showq, smtp, smtpd, virtual), for "
                 'the profile has no row virtul, got nothing; did you mean "virtual"?'
             ),
         ),
@@ -542,7 +546,9 @@ def test_root_needs_users_that_exist(folder: ConfigurationFolder) -> None:
         "adduser --system --group --no-create-home nobody-here"
     ) in lacks_of(folder)
     folder.main("mail_owner: no-owner\nprivate_group: no-group\n")
-    rows = "".join(f"  {name}: {{user: no-owner}}\n" for name in ("log", "qmgr", "cleanup"))
+    rows = "".join(
+        f"  {name}: {{user: no-owner}}\n" for name in ("log", "qmgr", "cleanup", "showq")
+    )
     folder.services(f"profile: hub\nservices:\n{rows}  bounce: {{user: no-owner}}\n")
     assert [lack for lack in lacks_of(folder) if lack.startswith("main.yml")] == [
         (
@@ -553,6 +559,20 @@ def test_root_needs_users_that_exist(folder: ConfigurationFolder) -> None:
             "main.yml:6:16: main.private_group: no group no-group; roll out the role users, or "
             "addgroup --system no-group"
         ),
+    ]
+
+
+@pytest.mark.requires("root")
+def test_who_asks_for_the_places_of_mailboxes_must_reach_lookup(
+    folder: ConfigurationFolder,
+) -> None:
+    """Tables that answer at once are read by the row itself."""
+    folder.services("profile: hub\nservices:\n  virtual: {user: nobody}\n")
+    folder.main('virtual_mailbox_maps: ["static:all/"]\n')
+    assert lacks_of(folder) == []
+    folder.main('virtual_mailbox_maps: ["socketmap:inet:127.0.0.1:2600:places"]\n')
+    assert lacks_of(folder) == [
+        "main.yml:1:1: main.private_group: mtaprivate; adduser nobody mtaprivate"
     ]
 
 
@@ -640,14 +660,17 @@ services:
         "log",
         "qmgr",
         "smtp",
+        "pickup",
+        "showq",
         "cleanup",
         "rewrite",
         "lookup",
         "resolver",
         "outbound",
         "lmtp",
+        "local",
     )
-    assert list(services) == [*profile, "bounce", "error", "discard", "submission"]
+    assert list(services) == [*profile, "mailuser", "bounce", "error", "discard", "submission"]
     assert services["cleanup"].client_limit == 7
     assert services["cleanup"].listen == ("ipc:private/cleanup",)  # what the profile says
     assert services["submission"].numprocs == 1  # what the defaults say
@@ -674,6 +697,7 @@ def test_daemons_are_known_without_being_imported() -> None:
         "smtpd",
         "cleanup",
         "rewrite",
+        "local",
         "lookup",
         "resolver",
         "virtual",

@@ -180,7 +180,7 @@ def test_without_a_thread_all_are_deferred_and_no_descriptor_is_left(
         raise AssertionError("delivered")
 
     blocking = BlockingDelivery("test", deliver, 1)
-    monkeypatch.setattr(blocking._pool, "submit", refuse)
+    monkeypatch.setattr(blocking._threads._pool, "submit", refuse)
     before = len(os.listdir("/proc/self/fd"))
     deferred = (Disposition.DEFERRED, UNEXPECTED)
     assert bench.deliver(blocking) == {3: deferred, 5: deferred}

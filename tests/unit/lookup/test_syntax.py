@@ -51,7 +51,10 @@ def test_names(text: str, fields: dict[str, object]) -> None:
     assert {field: value for field, value in got.items() if value} == fields
 
 
-KINDS = "cdb, cidr, inline, pcre, pipemap, regexp, socketmap, sqlite, static, texthash, unionmap"
+KINDS = (
+    "aliases, cdb, cidr, inline, pcre, pipemap, regexp, socketmap, sqlite, static, texthash, "
+    "unionmap, unix"
+)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,8 @@ KINDS = "cdb, cidr, inline, pcre, pipemap, regexp, socketmap, sqlite, static, te
         ("inline:{a=b} ", '13: expected nothing after the closing brace, got " "'),
         ("pcre:{/a/ b}", '7: expected {RULE}, got "/a/"'),
         ("unionmap:static:x", '10: expected {TYPE:NAME, ...}, got "static:x"'),
+        ("unix:group.byname", '6: expected passwd.byname, got "group.byname"'),
+        ("aliases:etc", '9: expected an absolute path, got "etc"'),
         ("unionmap:{}", "11: expected TYPE:NAME, got nothing"),
         ("unionmap:{static:x,cdb:y}", '24: expected an absolute path, got "y"'),
         (

@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import resource
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 import pytest
@@ -335,6 +336,31 @@ def test_a_kernel_without_landlock_is_said(
     assert (line["event"], line["missing"]) == ("sandbox_incomplete", "landlock")
 
 
+DISTANT = Needs(write=("incoming", "$virtual_mailbox_base"), distant=("$virtual_mailbox_base",))
+
+
+def test_a_distant_folder_that_is_there_is_granted(within: Within) -> None:
+    assert within(DISTANT, lambda: Path("mail/x").write_text("x")) == ""
+    assert within(DISTANT, lambda: os.rename("mail/x", "incoming/x")) == ""
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), OSError(errno.ESTALE, "stale")])
+def test_a_distant_folder_that_is_away_keeps_nobody_from_starting(
+    within: Within, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """The rest is granted, the log tells, and the folder stays closed when it is back."""
+
+    def away(path: str, timeout: float) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(sandbox, "open_distant", away)
+    assert within(DISTANT, lambda: Path("mail/x").write_text("x")) == "EACCES"
+    assert within(DISTANT, lambda: Path("incoming/x").write_text("x")) == ""
+    line = json.loads(Path("lines").read_text().splitlines()[0])
+    assert line["event"] == "folder_away"
+    assert line["directory"].endswith("/mail")
+
+
 def test_too_few_descriptors_are_said(parameters: Parameters, log: Log) -> None:
     context = multiprocessing.get_context("fork")
 
@@ -379,3 +405,34 @@ def test_ports_of_name_servers_are_what_the_configuration_says(
 def test_a_need_for_no_path_is_refused(parameters: Parameters, path: str) -> None:
     with pytest.raises(SandboxError, match="holds no path"):
         expand(path, parameters)
+
+
+class TestCommands:
+    """An operator's programs: they read and run what files' modes allow, and write where named."""
+
+    NEEDS = Needs(commands="$pipe_writable")
+
+    @pytest.fixture
+    def parameters(self, parameters: Parameters, place: Path) -> Parameters:
+        return msgspec.structs.replace(parameters, pipe_writable=(str(place / "mail"),))
+
+    def test_run(self, within: Within, place: Path) -> None:
+        def step() -> None:
+            said = subprocess.run(["/bin/cat", place / "private/key"], check=True, stdout=-1)
+            assert said.stdout == b"secret"
+
+        assert within(self.NEEDS, step) == ""
+
+    def test_write(self, within: Within) -> None:
+        def step() -> None:
+            Path("mail/new").write_text("x")
+            os.symlink("new", "mail/link")
+            Path("/dev/null").write_text("x")
+
+        assert within(self.NEEDS, step) == ""
+
+    def test_nothing_elsewhere(self, within: Within) -> None:
+        assert within(self.NEEDS, lambda: Path("incoming/x").write_text("x")) == "EACCES"
+
+    def test_nobody_else_runs_anything(self, within: Within) -> None:
+        assert within(Needs(), lambda: subprocess.run(["/bin/true"], check=True)) == "EACCES"

@@ -67,6 +67,19 @@ def test_a_delivery_agent_admits_the_queue_alone() -> None:
     assert house_users(snapshot, snapshot.service("virtual")) == {0, _uid(USERS[0])}
 
 
+@pytest.mark.parametrize("uid", [0, 4711])
+def test_who_becomes_users_admits_the_queue_alone(
+    monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
+    """Though it is root, it is not one who runs all."""
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    names = zip(("cleanup", "smtpd", "virtual"), USERS, strict=True)
+    rows = [Service(name=name, daemon=name, user=user) for name, user in names]
+    mailuser = Service(name="mailuser", daemon="mailuser", user="root", privileged=True)
+    assert house_users(_snapshot(*rows, mailuser), mailuser) == {0, _uid(USERS[0])}
+
+
 @pytest.mark.usefixtures("roots_queue")
 def test_a_user_that_the_host_lacks_admits_nobody() -> None:
     rows = (

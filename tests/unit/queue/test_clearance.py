@@ -9,7 +9,8 @@ import pytest
 from mta.queue.clearance import clear, holds_mail
 from mta.queue.layout import STATES, Parts, create_layout, path_of
 
-NOTHING = Parts(files=False, private=False, public=False, pid=False)
+NOTHING = Parts(files=False, private=False, public=False, pid=False, maildrop=False)
+HOUSE = {"config", "maildrop", "pid", "private", "public"}
 QUEUE_ID = "0" * 21 + "z"
 
 
@@ -20,9 +21,9 @@ def names(queue: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("parts", "there"),
     [
-        (Parts(), {*STATES, "config", "pid", "private", "public"}),
-        (Parts(files=False), {"config", "pid", "private", "public"}),
-        (Parts(files=False, public=False), {"config", "pid", "private"}),
+        (Parts(), {*STATES, *HOUSE}),
+        (Parts(files=False), HOUSE),
+        (Parts(files=False, public=False), HOUSE - {"public"}),
         (NOTHING, {"config"}),
     ],
 )
@@ -32,7 +33,7 @@ def test_made_and_cleared_is_what_is_needed(tmp_path: Path, parts: Parts, there:
     create_layout(str(tmp_path / "cleared"))
     removed = clear(str(tmp_path / "cleared"), parts)
     assert names(tmp_path / "cleared") == there
-    assert set(removed) == {*STATES, "config", "pid", "private", "public"} - there
+    assert set(removed) == {*STATES, *HOUSE} - there
     assert clear(str(tmp_path / "cleared"), parts) == []
 
 

@@ -26,6 +26,7 @@ def test_only_what_everyone_may_enter_is_open(tmp_path: Path) -> None:
         "deferred": "0o700",
         "hold": "0o700",
         "corrupt": "0o700",
+        "maildrop": "0o3733",
         "pid": "0o700",
         "private": "0o700",
         "public": "0o755",
@@ -93,6 +94,7 @@ def test_root_keeps_all_but_the_queue_files(tmp_path: Path, separated: Keepers) 
     create_layout(str(queue), separated)
     assert owned(queue) == ("root", "root", "0o755")
     expected = {
+        "maildrop": ("daemon", "daemon", "0o3733"),
         "pid": ("root", "root", "0o711"),
         "private": ("root", "sys", "0o710"),
         "public": ("root", "root", "0o755"),
