@@ -12,7 +12,6 @@ from mta.master.callers import Callers
 from mta.master.daemon import Context
 from mta.master.permission import Permission
 from mta.queue.room import RoomWatch, least_free
-from mta.util.peer import peer_credentials
 
 __all__ = ["PickupHandler"]
 
@@ -46,23 +45,16 @@ class PickupHandler:
     ) -> Conversation:
         """Serve one client; one of a user who has too many already is told Goodbye."""
         del listener
-        _, uid = peer_credentials(client)
-        admitted = self._callers.admit(uid)
-
-        def over() -> None:
-            if admitted:
-                self._callers.leave(uid)
-            finished()
-
+        caller = self._callers.receive(client, finished)
         conversation = Conversation(
             client,
-            uid,
+            caller.uid,
             self._services,
             self._collector.look,
             used=self._context.used,
-            finished=over,
+            finished=caller.finished,
         )
-        if not admitted:
+        if not caller.admitted:
             conversation.retire()
         return conversation
 

@@ -12,7 +12,6 @@ from mta.master.callers import Callers
 from mta.master.daemon import Context
 from mta.master.permission import Permission
 from mta.queue.store import QueueStore
-from mta.util.peer import peer_credentials
 from mta.util.threads import WorkerPool
 
 __all__ = ["ShowqHandler"]
@@ -54,18 +53,11 @@ class ShowqHandler:
     ) -> Conversation:
         """Serve one client, unless its user has too many already."""
         del listener
-        _, uid = peer_credentials(client)
-        admitted = self._callers.admit(uid)
-
-        def over() -> None:
-            if admitted:
-                self._callers.leave(uid)
-            finished()
-
+        caller = self._callers.receive(client, finished)
         conversation = Conversation(
-            client, uid, self._services, used=self._context.used, finished=over
+            client, caller.uid, self._services, used=self._context.used, finished=caller.finished
         )
-        if not admitted:
+        if not caller.admitted:
             conversation.abort()
         return conversation
 
