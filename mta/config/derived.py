@@ -14,7 +14,7 @@ from mta.config.parameters import Parameters
 from mta.config.table import Row
 from mta.config.whole import Whole
 
-__all__ = ["LISTED", "derived", "local_row"]
+__all__ = ["LISTED", "derived", "listing_row", "local_row"]
 
 LISTED: Final = "local_recipient_maps"
 _USERS: Final = "unix:passwd.byname"
@@ -23,8 +23,8 @@ _USERS: Final = "unix:passwd.byname"
 def derived(whole: Whole) -> Parameters:
     """The parameters of main.yml with these values filled in; they must be sound."""
     parameters = whole.parameters
-    row = local_row(whole)
-    if row is None or LISTED in whole.main:
+    row = listing_row(whole)
+    if row is None:
         return parameters
     aliases = whole.view(row).parameters.alias_maps
     return msgspec.structs.replace(parameters, local_recipient_maps=(_USERS, *aliases))
@@ -37,3 +37,8 @@ def local_row(whole: Whole) -> Row | None:
     if row is None or row.service.daemon != "local" or not parameters.mydestination:
         return None
     return row
+
+
+def listing_row(whole: Whole) -> Row | None:
+    """The same, where its users and aliases are the default of local_recipient_maps."""
+    return None if LISTED in whole.main else local_row(whole)

@@ -10,7 +10,7 @@ warning   a host whose local users nobody lists: mail for others is returned to 
 from collections.abc import Callable
 from typing import Final
 
-from mta.config.derived import LISTED, local_row
+from mta.config.derived import LISTED, listing_row, local_row
 from mta.config.problems import complaint, quoted
 from mta.config.table_checks import LOOKUP_SERVICE
 from mta.config.whole import View, ViewCheck, Whole, WholeCheck
@@ -76,7 +76,7 @@ def _warn_of_unlisted(whole: Whole) -> None:
 
 def _check_lookup(whole: Whole) -> None:
     """Who is a user is asked of the row that can wait for the answer."""
-    if local_row(whole) is None or LISTED in whole.main:
+    if listing_row(whole) is None:
         return
     if not any(LOOKUP_SERVICE in row.service.listen for row in whole.table.rows.values()):
         expected = "a row lookup, which is asked for this host's users by default"
@@ -86,8 +86,8 @@ def _check_lookup(whole: Whole) -> None:
 
 def _warn_of_relays_for_nobody(whole: Whole) -> None:
     """Who is refused at the door is never relayed."""
-    row = local_row(whole)
-    if row is None or LISTED in whole.main:
+    row = listing_row(whole)
+    if row is None:
         return
     parameters = whole.view(row).parameters
     for name in _FOR_NOBODY:
