@@ -92,6 +92,11 @@ def submitted(hub: Instance) -> int:
     return len(hub.log_records("submitted"))
 
 
+def delivered(hub: Instance) -> int:
+    """Quick to find, so that pickup is struck while there is work left."""
+    return len(hub.maildir("bob").messages())
+
+
 def nudge(hub: Instance) -> None:
     with suppress(OSError):
         notify(hub.queue, "public/pickup", Dropped())
@@ -104,9 +109,9 @@ def test_no_kill_loses_or_copies_more_than_it_must(
     kills = 0
     step = WRITERS * MESSAGES // (KILLS + 2)
     while kills < KILLS:
-        goal = submitted(hub) + step + kills
+        goal = delivered(hub) + step + kills
         nudge(hub)
-        wait_until(lambda goal=goal: submitted(hub) >= goal or _is_done(hub, hosts), "work", 60.0)  # type: ignore[misc]
+        wait_until(lambda goal=goal: delivered(hub) >= goal or _is_done(hub, hosts), "work", 60.0)  # type: ignore[misc]
         if _is_done(hub, hosts):
             break
         for pid in hub.pids("pickup"):
@@ -125,7 +130,7 @@ def test_no_kill_loses_or_copies_more_than_it_must(
         mark for each in hub.maildir("bob").messages() for mark in each.fields("Subject")
     )
     record_property("pickup", f"{kills} kills, {copies.total() - len(copies)} extra copies")
-    assert kills, "nobody was killed"
+    assert kills >= KILLS // 2
     assert set(copies) == set(acknowledged), "lost, or not sent"
     assert copies.total() - len(copies) <= kills
     for each in hub.maildir("bob").messages():
