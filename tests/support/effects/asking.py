@@ -23,7 +23,7 @@ from support.users import STRANGER
 __all__ = ["answer_to"]
 
 _READER = FrameReader[Listed | Accepted | Refused | Goodbye](ShowqReply)
-_CREDENTIALS = "mta.daemons.showq.handler.peer_credentials"
+_CREDENTIALS = "mta.master.callers.peer_credentials"
 
 
 def answer_to(request: ShowqRequest) -> Callable[[Scene], str]:
