@@ -29,6 +29,7 @@ _HOSTS: Final = (("desk1", "nobody"), ("desk2", "daemon"))
 _WRITERS: Final = 2  # on each
 _PAUSE: Final = (0.5, 3.0)  # seconds between two kills of pickup, at least and at most
 _LOOK: Final = 0.2  # seconds
+_GLANCE: Final = 0.01  # seconds
 _PATIENCE: Final = 300.0  # seconds for what is left when the last writer has ended
 _NEVER: Final = (
     *("internal_error", "set_aside", "put_off", "not_moved", "not_removed", "returned"),
@@ -106,8 +107,12 @@ class _Trial:
     def _kill(self, house: House, ending: threading.Event) -> None:
         """Kill pickup at random until the end."""
         source = self._run.random("pickup")
-        while not ending.wait(source.uniform(*_PAUSE)):
-            for pid in house.instance.pids("pickup"):
+        # Until a strike has found a file, each glance is for one: a short run has little time.
+        while not ending.wait(source.uniform(*_PAUSE) if self._in_flight else _GLANCE):
+            pids = house.instance.pids("pickup")
+            if not self._in_flight and not self._waiting():
+                continue
+            for pid in pids:
                 self._in_flight += bool(self._waiting())
                 house.crash()
                 with suppress(ProcessLookupError):
