@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 from support.instance import Instance, NewInstance
+from support.waiting import wait_until
 
 ALICE, BOB = "alice@posthouse.test", "bob@elsewhere.test"
 MESSAGE = b"Subject: hello\r\nX-Mark: 7\r\n\r\nHow are you?\r\n..dots\r\n"
@@ -62,7 +63,8 @@ def test_a_sender_is_told_of_a_failure(new_instance: NewInstance) -> None:
     assert recipient["Last-Attempt-Date"]
     assert returned.endswith(MESSAGE)
     instance.wait_log("removed", queue_id=queue_id)
-    assert not instance.messages()
+    # The report is in its mailbox a moment before its own file goes.
+    wait_until(lambda: not instance.messages(), "an empty queue")
 
 
 def test_only_what_failed_is_told_and_only_once(new_instance: NewInstance) -> None:
